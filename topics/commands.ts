@@ -1,0 +1,31 @@
+// commands.v1: what somebody wants to happen to a job. Key: tenant_id. Partition: murmur2(tenant_id). JSON, so that any
+// producer can write one by hand; the API writes the same records.
+import type { JobPlan } from './jobs.ts'
+import { expiringTopic } from './topic.ts'
+
+export const commandsTopic = expiringTopic('commands.v1', 7)
+
+/**
+ * Submit a job. `job` is the body of `POST /api/v1/inference/batch`. A direct producer gives no `job_id`: it then follows
+ * from `idempotency_key`, or else from the record's topic, partition and offset, so a replay finds the same job.
+ */
+export interface SubmitCommand {
+  type: 'submit'
+  tenant_id: string
+  idempotency_key?: string
+  job: unknown
+  /** Only the API sets these two: it has validated the job already. Rows are a decimal string in JSON. */
+  job_id?: string
+  plan?: CommandPlan
+}
+
+/** A plan in JSON, with the model version that it was made for. */
+export type CommandPlan = Omit<JobPlan, 'total_rows'> & { total_rows: string; model_version: number }
+
+export interface CancelCommand {
+  type: 'cancel'
+  tenant_id: string
+  job_id: string
+}
+
+export type Command = SubmitCommand | CancelCommand

@@ -1,0 +1,243 @@
+// jobs.v1: the whole job as one snapshot, one record for each change. Public: what anyone downstream follows, and what
+// every worker tails to know what to do and what to skip. Key: job_id. Partition: murmur2(tenant_id).
+import { avroCodec, optional } from './avro.ts'
+import type { Column, ColumnKind } from './columns.ts'
+import { compactedTopic } from './topic.ts'
+
+export const jobsTopic = compactedTopic('jobs.v1')
+
+export const JOB_STATUSES = [
+  'submitted',
+  'preparing',
+  'running',
+  'completing',
+  'completed',
+  'failed',
+  'cancelled',
+] as const
+export type JobStatus = (typeof JOB_STATUSES)[number]
+
+export const DESTINATIONS = ['table', 'parquet', 'csv', 'kafka'] as const
+export type Destination = (typeof DESTINATIONS)[number]
+
+export const WRITE_MODES = ['overwrite', 'append', 'upsert', 'error'] as const
+export type WriteMode = (typeof WRITE_MODES)[number]
+
+/** What to read. `connection` names a configured database. */
+export interface JobInput {
+  source: 'sql'
+  query: string
+  connection: string
+  key_column: string | null
+}
+
+/** Where the predictions go. Fields that another destination needs are null. */
+export interface JobOutput {
+  destination: Destination
+  connection: string | null
+  table_name: string | null
+  path: string | null
+  topic: string | null
+  format: 'avro' | 'json' | null
+  mode: WriteMode
+  columns: string[] | null
+}
+
+/** How to run it; every default is filled in. */
+export interface JobConfig {
+  batch_size: number
+  parallelism: number
+  max_memory_gb: number
+  timeout_minutes: number
+  retry_count: number
+  accelerator: 'cpu' | 'gpu' | 'auto'
+  max_failed_rows: number
+}
+
+/** Why a job failed. `code` is stable, `message` says what to do about it. */
+export interface JobError {
+  code: string
+  message: string
+}
+
+/**
+ * What validation found out before the job was accepted; fixed for the whole job. `total_rows` is an estimate of the
+ * planner when `rows_estimated`.
+ */
+export interface JobPlan {
+  model_sha256: string
+  query_columns: Column[]
+  output_columns: Column[]
+  total_rows: bigint
+  rows_estimated: boolean
+}
+
+/** One snapshot of a job. Times are milliseconds since 1970 (UTC); counts are those of the current attempt. */
+export interface JobSnapshot {
+  job_id: string
+  tenant_id: string
+  status: JobStatus
+  model_id: string
+  /** As asked for, else (from the plan on) the newest when the job was accepted; null before that. */
+  model_version: number | null
+  input: JobInput
+  output: JobOutput
+  config: JobConfig
+  /** SHA-256 of the request's canonical JSON: the same Idempotency-Key with another body is a conflict. */
+  request_hash: string
+  /** Null until a directly produced command has been validated. */
+  plan: JobPlan | null
+  /** Partitions of the chunk and scored topics that the job uses: from `preparing` until nothing staged is left. */
+  lanes: number[]
+  pool: 'cpu' | 'gpu'
+  /** 0 before it has started; then counts from 1. */
+  attempt: number
+  /** The attempt whose output is prepared and whose read task is out. */
+  prepared_attempt: number
+  submitted_at: bigint
+  /** When it entered `preparing`, the start of its deadline. */
+  started_at: bigint | null
+  finished_at: bigint | null
+  read_rows: bigint
+  processed_rows: bigint
+  written_rows: bigint
+  failed_rows: bigint
+  error: JobError | null
+}
+
+const COLUMN_KINDS: readonly ColumnKind[] = [
+  'bool',
+  'int16',
+  'int32',
+  'int64',
+  'float32',
+  'float64',
+  'decimal',
+  'numeric',
+  'utf8',
+  'json',
+  'jsonb',
+  'binary',
+  'uuid',
+  'date',
+  'timestamp',
+  'timestamptz',
+]
+
+const column = {
+  type: 'record',
+  name: 'Column',
+  fields: [
+    { name: 'name', type: 'string' },
+    { name: 'kind', type: { type: 'enum', name: 'ColumnKind', symbols: COLUMN_KINDS } },
+    { name: 'precision', type: optional('int'), default: null },
+    { name: 'scale', type: optional('int'), default: null },
+    { name: 'sqlType', type: optional('string'), default: null },
+  ],
+}
+
+const plan = {
+  type: 'record',
+  name: 'JobPlan',
+  fields: [
+    { name: 'model_sha256', type: 'string' },
+    { name: 'query_columns', type: { type: 'array', items: column } },
+    { name: 'output_columns', type: { type: 'array', items: 'Column' } },
+    { name: 'total_rows', type: 'long' },
+    { name: 'rows_estimated', type: 'boolean' },
+  ],
+}
+
+export const jobSchema = {
+  type: 'record',
+  name: 'JobSnapshot',
+  namespace: 'scoreline',
+  fields: [
+    { name: 'job_id', type: 'string' },
+    { name: 'tenant_id', type: 'string' },
+    { name: 'status', type: { type: 'enum', name: 'JobStatus', symbols: JOB_STATUSES } },
+    { name: 'model_id', type: 'string' },
+    { name: 'model_version', type: optional('int'), default: null },
+    {
+      name: 'input',
+      type: {
+        type: 'record',
+        name: 'JobInput',
+        fields: [
+          { name: 'source', type: 'string' },
+          { name: 'query', type: 'string' },
+          { name: 'connection', type: 'string' },
+          { name: 'key_column', type: optional('string'), default: null },
+        ],
+      },
+    },
+    {
+      name: 'output',
+      type: {
+        type: 'record',
+        name: 'JobOutput',
+        fields: [
+          { name: 'destination', type: { type: 'enum', name: 'Destination', symbols: DESTINATIONS } },
+          { name: 'connection', type: optional('string'), default: null },
+          { name: 'table_name', type: optional('string'), default: null },
+          { name: 'path', type: optional('string'), default: null },
+          { name: 'topic', type: optional('string'), default: null },
+          { name: 'format', type: optional('string'), default: null },
+          { name: 'mode', type: { type: 'enum', name: 'WriteMode', symbols: WRITE_MODES } },
+          { name: 'columns', type: ['null', { type: 'array', items: 'string' }], default: null },
+        ],
+      },
+    },
+    {
+      name: 'config',
+      type: {
+        type: 'record',
+        name: 'JobConfig',
+        fields: [
+          { name: 'batch_size', type: 'int' },
+          { name: 'parallelism', type: 'int' },
+          { name: 'max_memory_gb', type: 'double' },
+          { name: 'timeout_minutes', type: 'double' },
+          { name: 'retry_count', type: 'int' },
+          { name: 'accelerator', type: 'string' },
+          { name: 'max_failed_rows', type: 'int' },
+        ],
+      },
+    },
+    { name: 'request_hash', type: 'string' },
+    { name: 'plan', type: ['null', plan], default: null },
+    { name: 'lanes', type: { type: 'array', items: 'int' } },
+    { name: 'pool', type: 'string' },
+    { name: 'attempt', type: 'int' },
+    { name: 'prepared_attempt', type: 'int' },
+    { name: 'submitted_at', type: 'long' },
+    { name: 'started_at', type: optional('long'), default: null },
+    { name: 'finished_at', type: optional('long'), default: null },
+    { name: 'read_rows', type: 'long' },
+    { name: 'processed_rows', type: 'long' },
+    { name: 'written_rows', type: 'long' },
+    { name: 'failed_rows', type: 'long' },
+    {
+      name: 'error',
+      type: [
+        'null',
+        {
+          type: 'record',
+          name: 'JobError',
+          fields: [
+            { name: 'code', type: 'string' },
+            { name: 'message', type: 'string' },
+          ],
+        },
+      ],
+      default: null,
+    },
+  ],
+}
+
+export const jobCodec = avroCodec<JobSnapshot>(jobSchema as never)
+
+/** Whether a job in this status will never change again. */
+export function isTerminal(status: JobStatus): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled'
+}

@@ -1,0 +1,135 @@
+// The payload of a chunk: its columns as one Arrow IPC stream (schema + one record batch), readable in every language.
+import {
+  Binary,
+  Bool,
+  type Data,
+  type DataType,
+  DateDay,
+  Decimal,
+  Field,
+  FixedSizeBinary,
+  Float32,
+  Float64,
+  Int16,
+  Int32,
+  Int64,
+  makeData,
+  RecordBatch,
+  RecordBatchReader,
+  RecordBatchStreamWriter,
+  Schema,
+  Struct,
+  TimestampMicrosecond,
+  Utf8,
+} from 'apache-arrow'
+import { type Column, type ColumnBatch, type ColumnKind, isVariable, type Vector } from './columns.ts'
+
+const KIND = 'scoreline.kind'
+const SQL_TYPE = 'scoreline.sql_type'
+
+/** Arrow IPC stream bytes of a batch. The vectors are read, not kept. */
+export function encodeColumns(batch: ColumnBatch): Uint8Array {
+  const fields = batch.columns.map(toField)
+  const children = batch.columns.map((column, i) => toData(column, batch.vectors[i] as Vector, batch.rows))
+  const struct = makeData({ type: new Struct(fields), length: batch.rows, nullCount: 0, children })
+  const writer = new RecordBatchStreamWriter()
+  const schema = new Schema(fields)
+  writer.reset(undefined, schema)
+  writer.write(new RecordBatch(schema, struct))
+  writer.finish()
+  return writer.toUint8Array(true)
+}
+
+/**
+ * Columns of an Arrow IPC stream; the vectors are views into (a copy of) `bytes`.
+ * Throws `TypeError` when the bytes are not a stream with exactly one record batch.
+ */
+export function decodeColumns(bytes: Uint8Array): ColumnBatch {
+  // A Kafka record lies at any offset of its fetch response; typed arrays need alignment, and a copy of some tens of
+  // kilobytes costs microseconds.
+  const reader = RecordBatchReader.from(new Uint8Array(bytes))
+  const batches = [...reader]
+  const [batch] = batches
+  if (!batch || batches.length !== 1) throw new TypeError(`expected one Arrow record batch, got ${batches.length}`)
+  const columns = batch.schema.fields.map(fromField)
+  return {
+    columns,
+    vectors: batch.data.children.map((data, i) => fromData(columns[i] as Column, data)),
+    rows: batch.numRows,
+  }
+}
+
+function toField(column: Column): Field {
+  const metadata = new Map([[KIND, column.kind as string]])
+  if (column.sqlType !== undefined) metadata.set(SQL_TYPE, column.sqlType)
+  return new Field(column.name, arrowType(column), true, metadata)
+}
+
+function fromField(field: Field): Column {
+  const kind = field.metadata.get(KIND) as ColumnKind | undefined
+  if (!kind) throw new TypeError(`Arrow field ${field.name} carries no ${KIND}`)
+  const sqlType = field.metadata.get(SQL_TYPE)
+  return {
+    name: field.name,
+    kind,
+    ...(sqlType === undefined ? {} : { sqlType }),
+    ...(kind === 'decimal'
+      ? { precision: (field.type as Decimal).precision, scale: (field.type as Decimal).scale }
+      : {}),
+  }
+}
+
+function arrowType(column: Column): DataType {
+  switch (column.kind) {
+    case 'bool':
+      return new Bool()
+    case 'int16':
+      return new Int16()
+    case 'int32':
+      return new Int32()
+    case 'int64':
+      return new Int64()
+    case 'float32':
+      return new Float32()
+    case 'float64':
+      return new Float64()
+    case 'decimal':
+      return new Decimal(column.scale ?? 0, column.precision ?? 38, 128)
+    case 'uuid':
+      return new FixedSizeBinary(16)
+    case 'date':
+      return new DateDay()
+    case 'timestamp':
+      return new TimestampMicrosecond()
+    case 'timestamptz':
+      return new TimestampMicrosecond('UTC')
+    case 'binary':
+      return new Binary()
+    default:
+      return new Utf8()
+  }
+}
+
+function toData(column: Column, vector: Vector, rows: number): Data {
+  const type = arrowType(column)
+  const base = { length: rows, nullCount: vector.nullCount, nullBitmap: vector.validity }
+  const buffers = 'offsets' in vector ? { valueOffsets: vector.offsets, data: vector.data } : { data: vector.values }
+  // makeData is overloaded by type; the switch above already fixed which buffers belong to it.
+  return makeData({ type, ...base, ...buffers } as unknown as Parameters<typeof makeData>[0])
+}
+
+function fromData(column: Column, data: Data): Vector {
+  const nullCount = data.nullCount
+  const validity = nullCount > 0 ? (data.nullBitmap as Uint8Array) : null
+  const values = data.values as Uint8Array
+  if (isVariable(column.kind)) {
+    return { validity, nullCount, offsets: data.valueOffsets as Int32Array, data: values }
+  }
+  // Decimals arrive as 32-bit words; everything here sees them as bytes.
+  const decimal = column.kind === 'decimal'
+  return {
+    validity,
+    nullCount,
+    values: decimal ? new Uint8Array(values.buffer, values.byteOffset, values.byteLength) : values,
+  }
+}

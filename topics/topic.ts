@@ -1,0 +1,67 @@
+// What a topic is: its name under the prefix, its partitions and its retention. Every topic of the service is one
+// constant of this shape, in a file of its own; they are created, or checked for drift, when a process starts.
+
+/** Declaration of one Kafka topic. Sizes in bytes, times in milliseconds. */
+export interface TopicSpec {
+  /** Name without the prefix, e.g. `jobs.v1`. */
+  readonly name: string
+  readonly partitions: number
+  /** `compact` keeps the newest record of each key; `delete` forgets by age and size. */
+  readonly cleanup: 'compact' | 'delete'
+  /** Further topic settings, by their Kafka names. */
+  readonly config: Readonly<Record<string, string>>
+}
+
+/**
+ * Partitions of every control topic. They share one count and one partitioner (murmur2 of `tenant_id`), so the
+ * controller that owns partition p of the commands owns all jobs of those tenants, and its concurrency limit is exact.
+ */
+export const CONTROL_PARTITIONS = 12
+
+/**
+ * Partitions of the chunk and scored topics: the lanes. A job's `parallelism` cannot exceed it, nor can the number of
+ * scorer processes that have work at the same time.
+ */
+export const LANES = 16
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+/** A control topic that remembers the newest record of each key for ever. */
+export function compactedTopic(name: string): TopicSpec {
+  return {
+    name,
+    partitions: CONTROL_PARTITIONS,
+    cleanup: 'compact',
+    // Small segments, so that the log cleaner (which never touches the active segment) keeps a start-up read short.
+    config: {
+      'segment.ms': String(HOUR_MS),
+      'segment.bytes': String(16 * 1024 * 1024),
+      'min.cleanable.dirty.ratio': '0.2',
+    },
+  }
+}
+
+/** A control topic that forgets after `days`. */
+export function expiringTopic(name: string, days: number): TopicSpec {
+  return { name, partitions: CONTROL_PARTITIONS, cleanup: 'delete', config: { 'retention.ms': String(days * DAY_MS) } }
+}
+
+/**
+ * A data topic with one partition for each lane. A chunk is only needed until the next role has committed past it;
+ * a day and 8 GiB a lane leave room for a stage that is down overnight. What retention takes from under a consumer is
+ * found by the sink as a gap in `seq` and fails the job.
+ */
+export function laneTopic(name: string): TopicSpec {
+  return {
+    name,
+    partitions: LANES,
+    cleanup: 'delete',
+    config: {
+      'retention.ms': String(DAY_MS),
+      'retention.bytes': String(8 * 1024 ** 3),
+      'segment.bytes': String(128 * 1024 * 1024),
+      'max.message.bytes': String(16 * 1024 * 1024),
+    },
+  }
+}
