@@ -1,0 +1,116 @@
+// From staged parts to a result that readers see. Each step may be the last before a crash and all may run again: what
+// is staged and the old manifest stay until there is nothing left to do with them.
+import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
+import { stageEmptyPart } from './lane-writer.ts'
+import {
+  MANIFEST,
+  type Manifest,
+  type ManifestFile,
+  type ManifestResult,
+  manifestBytes,
+  nextManifest,
+  readManifest,
+  resultOf,
+  SUCCESS,
+} from './manifest.ts'
+import {
+  listStaging,
+  type PartRecord,
+  partNames,
+  readAllParts,
+  readLane,
+  readPlan,
+  type StagedLane,
+  stagedPart,
+  stagingDirectory,
+} from './staging.ts'
+import type { FileStore } from './store.ts'
+
+/** Publishes the attempt's parts as the result, or throws before anything that is visible has changed. */
+export async function publishResult(store: FileStore, job: SinkJob, rows: bigint): Promise<SinkResult> {
+  const previous = await readManifest(store)
+  const published = resultOf(previous, job)
+  if (published !== undefined && (await succeeded(store))) {
+    await store.removeDirectory(stagingDirectory(job))
+    return sinkResult(store, published)
+  }
+  const parts = await verifiedParts(store, job, rows)
+  const manifest = nextManifest(
+    previous,
+    job,
+    parts.map((part) => manifestFile(job, part)),
+  )
+
+  // 1. No reader may take what comes now for a result.
+  await store.remove([SUCCESS])
+  // 2. The new files lie beside the old ones; their names differ by the job.
+  await store.publish(parts.map((part) => stagedPart(job, part)))
+  // 3. The old files go while the old manifest still names them: nothing else in the directory is ours to remove.
+  const current = new Set(manifest.files.map((file) => file.name))
+  await store.remove((previous?.files ?? []).map((file) => file.name).filter((name) => !current.has(name)))
+  // 4. The result is described, then declared.
+  await store.put(MANIFEST, manifestBytes(manifest))
+  await store.put(SUCCESS, new Uint8Array(0))
+  // 5. Only now the records are not needed any more.
+  await store.removeDirectory(stagingDirectory(job))
+  return sinkResult(store, resultOf(manifest, job) as ManifestResult)
+}
+
+/** Takes back what an attempt has staged, or had published before it failed. */
+export async function discardAttempt(store: FileStore, job: SinkJob): Promise<void> {
+  const manifest = await readManifest(store)
+  if (resultOf(manifest, job) === undefined) {
+    const parts = await readAllParts(store, job)
+    await store.withdraw(parts.map((part) => stagedPart(job, part)))
+    if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
+  }
+  await store.removeDirectory(stagingDirectory(job))
+}
+
+/** The result from before is one again, if `publishResult` stopped before it took the first of its files. */
+async function redeclare(store: FileStore, manifest: Manifest): Promise<void> {
+  if (await succeeded(store)) return
+  const files = manifest.files.map(({ name, bytes }) => ({ name, finalName: name, receipt: '', bytes }))
+  if ((await store.missing(files)).length === 0) await store.put(SUCCESS, new Uint8Array(0))
+}
+
+export async function succeeded(store: FileStore): Promise<boolean> {
+  return (await store.read(SUCCESS)) !== null
+}
+
+/** The parts to publish, after making sure that they are all rows of all lanes. */
+async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Promise<PartRecord[]> {
+  const plan = await readPlan(store, job)
+  const names = await listStaging(store, job)
+  const lanes = await Promise.all(job.lanes.map((lane) => readLane(store, job, lane, names)))
+  const faults = lanes.flatMap((lane, i) => laneFault(job.lanes[i] as number, lane))
+  const staged = lanes.reduce((sum, lane) => sum + lane.position.rows, 0n)
+  if (staged !== rows) faults.push(`expected ${rows} rows in all, ${staged} are staged`)
+  const parts = lanes.flatMap((lane) => lane.parts)
+  const missing = await store.missing(parts.map((part) => stagedPart(job, part)))
+  faults.push(...missing.map((part) => `${part.name} is not there, or not of its size, ${part.bytes} bytes`))
+  if (faults.length > 0) {
+    throw new ConnectorError('rows_lost', `${store.location}: ${faults.join('; ')}`, { retriable: false })
+  }
+  const filled = parts.filter((part) => part.rows > 0)
+  if (filled.length > 0) return filled
+  // Nothing to show, but the result must be readable: one file with columns and no row.
+  return [parts[0] ?? (await stageEmptyPart(store, job, plan))]
+}
+
+function laneFault(lane: number, { parts, end }: StagedLane): string[] {
+  if (end === null) return [`lane ${lane} has not ended`]
+  const chunks = (parts.at(-1)?.lastSeq ?? -1) + 1
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0)
+  if (chunks === end.chunks && rows === end.rows) return []
+  return [`lane ${lane}: expected ${end.chunks} chunks with ${end.rows} rows, ${chunks} with ${rows} are staged`]
+}
+
+function manifestFile(job: SinkJob, part: PartRecord): ManifestFile {
+  const { final } = partNames(job, part.lane, part.k)
+  return { name: final, job_id: job.jobId, rows: part.rows, bytes: part.bytes, sha256: part.sha256 }
+}
+
+function sinkResult(store: FileStore, { rows, bytes }: ManifestResult): SinkResult {
+  return { rows: BigInt(rows), bytes: BigInt(bytes), location: store.location }
+}

@@ -1,0 +1,112 @@
+// The manifest of a result directory: which files belong to it, of which jobs. The underscore is what lets pandas,
+// PyArrow, Spark and Hive read the directory as it is: they take any other file for data (`pandas.read_parquet` of a
+// directory with a `manifest.json` fails: "Could not read schema … Is this a 'parquet' file?").
+import type { Column } from '../../topics/columns.ts'
+import { ConnectorError, type SinkJob } from '../connector.ts'
+import type { FileStore } from './store.ts'
+
+export const MANIFEST = '_manifest.json'
+
+/** Written last. Without it there is no result. */
+export const SUCCESS = '_SUCCESS'
+
+/** One data file, by its name in the directory. */
+export interface ManifestFile {
+  readonly name: string
+  readonly job_id: string
+  readonly rows: number
+  readonly bytes: number
+  readonly sha256: string
+}
+
+/** What one job added. */
+export interface ManifestResult {
+  readonly job_id: string
+  readonly attempt: number
+  readonly model: { readonly id: string; readonly version: number; readonly sha256: string }
+  readonly rows: number
+  readonly bytes: number
+}
+
+/** `rows` and `bytes` count all files. The fields of the newest job stand at the top, all jobs are in `results`. */
+export interface Manifest extends ManifestResult {
+  readonly format: string
+  readonly schema: readonly { readonly name: string; readonly type: string }[]
+  readonly results: readonly ManifestResult[]
+  readonly files: readonly ManifestFile[]
+}
+
+/** The directory's manifest, or null when Scoreline has not written there. */
+export async function readManifest(store: FileStore): Promise<Manifest | null> {
+  const bytes = await store.read(MANIFEST)
+  if (bytes === null) return null
+  try {
+    const manifest = JSON.parse(bytes.toString()) as Manifest
+    if (Array.isArray(manifest.files) && Array.isArray(manifest.results)) return manifest
+  } catch {
+    // Said below.
+  }
+  throw new ConnectorError(
+    'manifest_damaged',
+    `${store.location}${MANIFEST} is no manifest of Scoreline; move it away`,
+    {
+      retriable: false,
+    },
+  )
+}
+
+/** The manifest once `job` with `files` is in: alone, or (`append`) beside what `previous` lists. */
+export function nextManifest(previous: Manifest | null, job: SinkJob, files: readonly ManifestFile[]): Manifest {
+  const kept = job.output.mode === 'append' ? previous : null
+  const isOther = (entry: { job_id: string }) => entry.job_id !== job.jobId
+  const result = {
+    job_id: job.jobId,
+    attempt: job.attempt,
+    model: { id: job.model.id, version: job.model.version, sha256: job.model.sha256 },
+    ...totals(files),
+  }
+  const all = [...(kept?.files ?? []).filter(isOther), ...files]
+  return {
+    ...result,
+    ...totals(all),
+    format: job.output.destination,
+    schema: manifestSchema(job.columns),
+    results: [...(kept?.results ?? []).filter(isOther), result],
+    files: all,
+  }
+}
+
+export function manifestBytes(manifest: Manifest): Buffer {
+  return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
+}
+
+/** What this job added, if the manifest has it. */
+export function resultOf(manifest: Manifest | null, job: SinkJob): ManifestResult | undefined {
+  return manifest?.results.find((result) => result.job_id === job.jobId && result.attempt === job.attempt)
+}
+
+/** Why a job cannot add to what the manifest lists, or null when it can. */
+export function appendFault(manifest: Manifest, format: string, columns: readonly Column[]): string | null {
+  if (manifest.format !== format) return `it holds ${manifest.format} files, the job writes ${format}`
+  const there = describe(manifest.schema)
+  const here = describe(manifestSchema(columns))
+  return there === here ? null : `its files have the columns ${there}; the job has ${here}`
+}
+
+function manifestSchema(columns: readonly Column[]): { name: string; type: string }[] {
+  return columns.map(({ name, kind, precision, scale }) => ({
+    name,
+    type: kind === 'decimal' ? `decimal(${precision ?? 38},${scale ?? 0})` : kind,
+  }))
+}
+
+function describe(schema: Manifest['schema']): string {
+  return schema.map(({ name, type }) => `${name} ${type}`).join(', ')
+}
+
+function totals(files: readonly ManifestFile[]): { rows: number; bytes: number } {
+  return {
+    rows: files.reduce((sum, file) => sum + file.rows, 0),
+    bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+  }
+}

@@ -1,0 +1,60 @@
+// Where file results lie, seen from the sink: one directory of small whole files and of large parts that are first made
+// durable out of sight and then published. Local disk (local-store.ts) is one; an object store is another.
+
+/** A part that is durable but that no reader sees yet. `receipt` is what the store needs to publish it. */
+export interface StagedPart {
+  /** Path in the staging directory. */
+  readonly name: string
+  /** Path under which readers will find it. */
+  readonly finalName: string
+  readonly receipt: string
+  readonly bytes: number
+}
+
+/** A part being written. Another writer of the same name is never disturbed: each has a file of its own until `commit`. */
+export interface PartFile {
+  /** Appends; `bytes` may be reused when it resolves. */
+  write(bytes: Uint8Array): Promise<void>
+  /**
+   * Makes the whole part durable under its staged name and returns its receipt. When two writers commit the same name,
+   * one of the two files stays, whole.
+   */
+  commit(): Promise<string>
+  /** Forgets what was written. Never throws. */
+  abort(): Promise<void>
+}
+
+/**
+ * The files of one result directory. Paths are relative to it, separated by `/`. Every change is durable when it
+ * resolves; every method may be repeated after a crash. Failures are `ConnectorError`s.
+ *
+ * An object store has no rename: there, `begin` starts a multipart upload to `finalName`, `commit` uploads the last piece
+ * and returns upload id and ETags as the receipt, `publish` completes the upload, `withdraw` aborts it.
+ */
+export interface FileStore {
+  /** URL of the directory, ending in `/`. */
+  readonly location: string
+  /** Makes a directory and those above it; nothing to do where directories do not exist. */
+  createDirectory(name: string): Promise<void>
+  /** Names of the files directly in a directory, sorted; none when it is not there. */
+  list(directory: string): Promise<string[]>
+  /** A small file's bytes, or null when it is not there. */
+  read(name: string): Promise<Buffer | null>
+  /** Writes a small file as a whole or not at all, over an older one; its directory must exist. */
+  put(name: string, bytes: Uint8Array): Promise<void>
+  /** Removes files; those that are not there count as removed. */
+  remove(names: readonly string[]): Promise<void>
+  /** Begins a part; the directory of `name` must exist. */
+  begin(name: string, finalName: string): Promise<PartFile>
+  /** Which of these parts are neither staged nor published in their full size. */
+  missing(parts: readonly StagedPart[]): Promise<StagedPart[]>
+  /** Makes parts visible under their final names, over older files of that name. */
+  publish(parts: readonly StagedPart[]): Promise<void>
+  /** The opposite of both `begin` and `publish`: nothing of these parts stays. */
+  withdraw(parts: readonly StagedPart[]): Promise<void>
+  /** Removes a directory with all that is in it, and those directories above it that are empty now. */
+  removeDirectory(name: string): Promise<void>
+}
+
+/** Opens the store of a result directory whose path has been checked. */
+export type OpenStore = (directory: string) => FileStore
