@@ -1,0 +1,68 @@
+// What the processes below some pids have cost so far, by what they are: our roles, Kafka, Postgres. From /proc (Linux).
+import { readdir, readFile } from 'node:fs/promises'
+
+export interface ProcessCost {
+  /** CPU time, user and system, of all processes of this kind. Postgres' includes backends that have ended. */
+  cpuSeconds: number
+  /** Highest resident memory of any one process of this kind. */
+  peakMegabytes: number
+}
+
+/** Linux reports CPU time in ticks of 10 ms on every architecture that Node runs on. */
+const TICKS_PER_SECOND = 100
+
+export async function processCosts(roots: readonly number[]): Promise<Record<string, ProcessCost>> {
+  const all = (
+    await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(readProcess))
+  ).filter((one) => one !== null)
+  const wanted = new Set(roots)
+  // Parents have lower pids than their children, but for a wrap-around: so repeat until nothing is added.
+  for (let size = 0; size !== wanted.size; ) {
+    size = wanted.size
+    for (const one of all) if (wanted.has(one.parent)) wanted.add(one.pid)
+  }
+  const costs: Record<string, ProcessCost> = {}
+  for (const one of all) {
+    const kind = wanted.has(one.pid) ? kindOf(one.command) : null
+    if (!kind) continue
+    const cost = costs[kind] ?? { cpuSeconds: 0, peakMegabytes: 0 }
+    cost.cpuSeconds += one.cpuSeconds
+    cost.peakMegabytes = Math.max(cost.peakMegabytes, one.peakMegabytes)
+    costs[kind] = cost
+  }
+  return costs
+}
+
+function kindOf(command: string): string | null {
+  const role = /src\/main\.ts (api|controller|reader|scorer|sink)$/.exec(command)?.[1]
+  if (role) return role
+  if (command.includes('kafka.Kafka')) return 'kafka'
+  return /postgres/.test(command.split(' ')[0] ?? '') ? 'postgres' : null
+}
+
+async function readProcess(
+  pid: string,
+): Promise<{ pid: number; parent: number; command: string; cpuSeconds: number; peakMegabytes: number } | null> {
+  try {
+    const [stat, status, command] = await Promise.all([
+      readFile(`/proc/${pid}/stat`, 'utf8'),
+      readFile(`/proc/${pid}/status`, 'utf8'),
+      readFile(`/proc/${pid}/cmdline`, 'utf8'),
+    ])
+    // The second field is the name in parentheses, which may hold blanks.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [parent, user, system, childUser, childSystem] = [1, 11, 12, 13, 14].map((index) =>
+      Number(fields[index]),
+    ) as [number, number, number, number, number]
+    const postmaster = /postgres.* -D /.test(command.replaceAll('\0', ' '))
+    return {
+      pid: Number(pid),
+      parent,
+      command: command.replaceAll('\0', ' ').trim(),
+      cpuSeconds: (user + system + (postmaster ? childUser + childSystem : 0)) / TICKS_PER_SECOND,
+      peakMegabytes: Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024,
+    }
+  } catch {
+    return null // it ended while we looked
+  }
+}

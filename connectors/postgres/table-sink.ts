@@ -1,0 +1,118 @@
+// The destination `table`: predictions into a Postgres table, exactly once. Lanes copy into a staging table of the attempt, together
+// with a ledger of how far they are; finalising makes all rows visible in one transaction.
+import type { JobOutput } from '../../topics/jobs.ts'
+import { ConnectorError, type ConnectorSettings, type Problem, type Sink, type SinkJob } from '../connector.ts'
+import { connectionPools } from './connections.ts'
+import { withConnectorErrors } from './errors.ts'
+import { guardQuery } from './guard.ts'
+import { parseTableName, quoteTable, quoteText, type TableName } from './identifiers.ts'
+import { attemptCondition, createStaging, createStatements, LEDGER, RESULTS, stagingTable } from './ledger.ts'
+import { checkColumns, checkTarget } from './table-check.ts'
+import { finaliseTable } from './table-finalise.ts'
+import { openTableLane } from './table-lane.ts'
+
+/** The connection of a job that names none. */
+const DEFAULT_CONNECTION = 'warehouse'
+
+/** Writers take a connection for a transaction and give it back: more of them than the server has cores only queue there. */
+const MAX_CONNECTIONS = 8
+
+/**
+ * What a role or database may have set otherwise: a commit must be durable before Kafka's offsets are, a finalising transaction takes
+ * as long as its rows need, and a lock that does not come is an error that the caller can repeat.
+ */
+const SESSION = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) <> '0';
+SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'`
+
+/** A sink for the configured connections, modes `overwrite` and `append`. */
+export function createTableSink(settings: ConnectorSettings): Sink {
+  const connections = connectionPools(settings, MAX_CONNECTIONS, SESSION)
+
+  return {
+    destinations: ['table'],
+
+    async check(output, columns, input) {
+      const connection = connectionOf(output)
+      const target = parseTableName(output.table_name)
+      const problems = [
+        connections.unknown(connection, '/output/connection'),
+        modeProblem(output),
+        'code' in target ? target : null,
+      ]
+      const found = [...problems.filter((problem) => problem !== null), ...checkColumns(columns)]
+      if (found.length > 0 || 'code' in target) return found
+      const same = settings.connections[input.connection] === connections.url(connection)
+      const guarded = same ? await guardQuery(input.query) : null
+      const select = guarded && 'select' in guarded ? guarded.select : null
+      return withConnectorErrors('check_failed', () =>
+        connections.use(connection, (client) => checkTarget(client, target, output, columns, select)),
+      )
+    },
+
+    async prepare(job) {
+      requireTarget(job)
+      await withConnectorErrors('prepare_failed', () =>
+        connections.use(connectionOf(job.output), async (client) => {
+          const staging = quoteText(quoteTable(stagingTable(job.jobId, job.attempt)))
+          const { rows } = await client.query<{ ready: boolean; staged: boolean }>(
+            `SELECT to_regclass('${LEDGER}') IS NOT NULL AND to_regclass('${RESULTS}') IS NOT NULL AS ready,
+ to_regclass(${staging}) IS NOT NULL AS staged`,
+          )
+          if (rows[0]?.staged) return
+          await client.query(rows[0]?.ready ? createStaging(job) : createStatements(job))
+        }),
+      )
+    },
+
+    openLane: (job, lane) => openTableLane(connections, connectionOf(job.output), job, lane),
+
+    async finalise(job, rows) {
+      const target = requireTarget(job)
+      return withConnectorErrors('finalise_failed', () =>
+        connections.use(connectionOf(job.output), (client) => finaliseTable(client, job, target, rows)),
+      )
+    },
+
+    async discard(job) {
+      await withConnectorErrors('discard_failed', () =>
+        connections.use(connectionOf(job.output), async (client) => {
+          const { rows } = await client.query<{ ready: boolean }>(
+            `SELECT to_regclass('${LEDGER}') IS NOT NULL AS ready`,
+          )
+          if (!rows[0]?.ready) return
+          // The ledger first, as in finalising: a writer holds its row there before it touches staging.
+          await client.query(
+            `DELETE FROM ${LEDGER} WHERE ${attemptCondition(job)};
+DROP TABLE IF EXISTS ${quoteTable(stagingTable(job.jobId, job.attempt))}`,
+          )
+        }),
+      )
+    },
+
+    close: () => connections.close(),
+  }
+}
+
+function connectionOf(output: JobOutput): string {
+  return output.connection ?? DEFAULT_CONNECTION
+}
+
+function modeProblem(output: JobOutput): Problem | null {
+  if (output.mode === 'overwrite' || output.mode === 'append') return null
+  return {
+    code: 'mode_not_supported',
+    pointer: '/output/mode',
+    detail: `expected overwrite or append for a table, got ${output.mode}`,
+  }
+}
+
+/** A job's snapshot comes through Kafka: what `check` refuses, nothing that has side effects may accept. */
+function requireTarget(job: SinkJob): TableName {
+  const target = parseTableName(job.output.table_name)
+  const problem = 'code' in target ? target : modeProblem(job.output)
+  if ('code' in target || problem) {
+    throw new ConnectorError(problem?.code ?? 'table_name_invalid', problem?.detail ?? '', { retriable: false })
+  }
+  return target
+}

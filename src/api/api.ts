@@ -1,0 +1,70 @@
+// API: REST, live events and OpenAPI over what this process knows from the topics. It decides nothing about jobs: it
+// checks requests, writes commands and shows what the controllers and workers say.
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyBaseLogger } from 'fastify'
+import { schemaProblems } from '../job/spec.ts'
+import type { ProcessContext, RunningRole } from '../process.ts'
+import { tenantResolver } from './auth.ts'
+import { healthRoutes } from './health.ts'
+import { jobRoutes } from './job-routes.ts'
+import { LiveJobs } from './live-jobs.ts'
+import { modelRoutes } from './model-routes.ts'
+import { invalidRequest, notFound, sendProblem, toProblem } from './problem.ts'
+
+export async function startApi(context: ProcessContext): Promise<RunningRole> {
+  const app = await buildServer(context)
+  const { host, port } = context.config
+  const url = await app.listen({ host, port })
+  return { url, owned: () => [], drain: () => app.close() }
+}
+
+async function buildServer(context: ProcessContext) {
+  // Live event streams never end by themselves, so closing must not wait for them.
+  const app = Fastify({
+    loggerInstance: context.log.child({}, { level: 'warn' }) as FastifyBaseLogger,
+    forceCloseConnections: true,
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setErrorHandler((error, request, reply) => {
+    const { validation, validationContext } = error as {
+      validation?: Parameters<typeof schemaProblems>[0]
+      validationContext?: string
+    }
+    if (validation) {
+      const value = {
+        body: request.body,
+        querystring: request.query,
+        params: request.params,
+        headers: request.headers,
+      }[validationContext ?? 'body']
+      return sendProblem(reply, invalidRequest(schemaProblems(validation, value)))
+    }
+    const problem = toProblem(error)
+    if (problem.status >= 500) request.log.error({ err: error }, 'request failed')
+    return sendProblem(reply, problem)
+  })
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, notFound(`${request.method} ${request.url}`, 'GET /docs describes what there is')),
+  )
+  await app.register(swagger, {
+    openapi: {
+      info: {
+        title: 'Scoreline',
+        version: '1.0.0',
+        description:
+          'Score the rows of a SQL query with an ONNX model; predictions go to a table or to files, exactly once.',
+      },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      ...(Object.keys(context.config.apiKeys).length ? { security: [{ key: [] }] } : {}),
+    },
+  })
+  await app.register(swaggerUi, { routePrefix: '/docs' })
+  const tenantOf = tenantResolver(context.config.apiKeys)
+  await app.register(healthRoutes(context))
+  await app.register(jobRoutes(context, new LiveJobs(context.views), tenantOf))
+  await app.register(await modelRoutes(context, tenantOf))
+  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
+  return app
+}

@@ -1,0 +1,181 @@
+// /api/v1/inference/batch: submit, list, status, cancel, live events.
+import { type FastifyPluginAsyncTypebox, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import { JOB_STATUSES, type JobSnapshot } from '../../topics/jobs.ts'
+import { JobRequest } from '../job/spec.ts'
+import type { ProcessContext } from '../process.ts'
+import { streamJob } from './events.ts'
+import { JobStatusBody } from './job-status.ts'
+import type { LiveJobs } from './live-jobs.ts'
+import { HttpProblem, notFound, ProblemBody } from './problem.ts'
+import { cancelJob, submitJob } from './submission.ts'
+
+const JobId = Type.Object({ job_id: Type.String() })
+const strict = { additionalProperties: false }
+
+const SubmittedBody = Type.Object({
+  job_id: Type.String(),
+  status: Type.Enum([...JOB_STATUSES]),
+  estimated_duration_minutes: Type.Number({ description: "From this model version's history, else a guess" }),
+  input_row_count: Type.Integer(),
+  input_row_count_estimated: Type.Boolean({
+    description: "True: counting took too long, and this is the database planner's estimate",
+  }),
+})
+
+export function jobRoutes(
+  context: ProcessContext,
+  live: LiveJobs,
+  tenantOf: (request: FastifyRequest) => string,
+): FastifyPluginAsyncTypebox {
+  const { views } = context
+
+  async function findJob(request: FastifyRequest<{ Params: { job_id: string } }>): Promise<JobSnapshot> {
+    const job = await views.findJob(request.params.job_id)
+    if (!job || job.tenant_id !== tenantOf(request))
+      throw notFound(`job ${request.params.job_id}`, 'GET /api/v1/inference/batch lists yours')
+    return job
+  }
+
+  return async (app) => {
+    app.post(
+      '/api/v1/inference/batch',
+      {
+        schema: {
+          summary: 'Submit a job',
+          tags: ['jobs'],
+          headers: Type.Object({
+            'idempotency-key': Type.Optional(
+              Type.String({
+                minLength: 1,
+                maxLength: 255,
+                description: 'The same key and body answer with the same job',
+              }),
+            ),
+          }),
+          querystring: Type.Object({}, strict),
+          body: JobRequest,
+          response: { 202: SubmittedBody, '4xx': ProblemBody },
+        },
+        // The body is checked by the function that direct Kafka commands go through as well, so both say the same.
+        validatorCompiler: (route) =>
+          route.httpPart === 'body' ? (value: unknown) => ({ value }) : TypeBoxValidatorCompiler(route),
+      },
+      async (request, reply) => {
+        const { jobId, modelId, modelVersion, rows, rowsEstimated, job } = await submitJob(
+          request.body,
+          tenantOf(request),
+          request.headers['idempotency-key'],
+          context,
+        )
+        const minutes = live.estimateMs(modelId, modelVersion, rows) / 60_000
+        return reply
+          .status(202)
+          .header('location', `/api/v1/inference/batch/${jobId}`)
+          .send({
+            job_id: jobId,
+            status: job?.status ?? 'submitted',
+            estimated_duration_minutes: Math.round(minutes * 1000) / 1000,
+            input_row_count: Number(rows),
+            input_row_count_estimated: rowsEstimated,
+          })
+      },
+    )
+
+    app.get(
+      '/api/v1/inference/batch',
+      {
+        schema: {
+          summary: 'List jobs, newest first',
+          tags: ['jobs'],
+          querystring: Type.Object(
+            {
+              status: Type.Optional(Type.Enum([...JOB_STATUSES])),
+              limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 50 })),
+              after: Type.Optional(Type.String({ description: '`next` of the page before' })),
+            },
+            strict,
+          ),
+          response: {
+            200: Type.Object({
+              data: Type.Array(JobStatusBody),
+              has_more: Type.Boolean(),
+              next: Type.Union([Type.String(), Type.Null()]),
+            }),
+            '4xx': ProblemBody,
+          },
+        },
+      },
+      async (request) => {
+        const { status, limit = 50, after } = request.query
+        const all = live.newestFirst(tenantOf(request)).filter((job) => status === undefined || job.status === status)
+        const rest = after === undefined ? all : all.filter(isAfter(after))
+        const page = rest.slice(0, limit)
+        const last = page.at(-1)
+        const hasMore = rest.length > page.length
+        return {
+          data: page.map((job) => live.status(job)),
+          has_more: hasMore,
+          next: hasMore && last ? cursorOf(last) : null,
+        }
+      },
+    )
+
+    app.get(
+      '/api/v1/inference/batch/:job_id',
+      {
+        schema: {
+          summary: 'Status of a job',
+          tags: ['jobs'],
+          params: JobId,
+          response: { 200: JobStatusBody, '4xx': ProblemBody },
+        },
+      },
+      async (request) => live.status(await findJob(request)),
+    )
+
+    app.post(
+      '/api/v1/inference/batch/:job_id/cancel',
+      {
+        schema: {
+          summary: 'Cancel a job',
+          tags: ['jobs'],
+          params: JobId,
+          response: { 200: JobStatusBody, '4xx': ProblemBody },
+        },
+      },
+      async (request) => live.status(await cancelJob(await findJob(request), context)),
+    )
+
+    app.get(
+      '/api/v1/inference/batch/:job_id/events',
+      {
+        schema: {
+          summary: 'Follow a job: server-sent events, the last one when it is finished',
+          tags: ['jobs'],
+          params: JobId,
+          produces: ['text/event-stream'],
+        },
+      },
+      async (request, reply) => {
+        const job = await findJob(request)
+        reply.hijack()
+        streamJob(job, reply.raw, views, live)
+      },
+    )
+  }
+}
+
+function cursorOf(job: JobSnapshot): string {
+  return Buffer.from(`${job.submitted_at}/${job.job_id}`).toString('base64url')
+}
+
+/** Whether a job comes after a cursor in the list's order. */
+function isAfter(cursor: string): (job: JobSnapshot) => boolean {
+  const match = /^(\d{1,18})\/(.+)$/.exec(Buffer.from(cursor, 'base64url').toString())
+  if (!match) throw new HttpProblem(400, 'invalid_cursor', 'after: expected the `next` of a page of this list')
+  const at = BigInt(match[1] as string)
+  const id = match[2] as string
+  return (job) => job.submitted_at < at || (job.submitted_at === at && job.job_id < id)
+}

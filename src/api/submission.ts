@@ -1,0 +1,130 @@
+// Submitting and cancelling over REST: everything is checked first, then the wish goes to commands.v1 like anybody
+// else's, and the answer waits until this process has seen the controller take it up.
+import { type Command, commandsTopic } from '../../topics/commands.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
+import { jobIdOfKey, randomJobId, requestHash } from '../job/identity.ts'
+import { planJob } from '../job/plan.ts'
+import { parseJob } from '../job/spec.ts'
+import { controlPartition } from '../kafka/partitioner.ts'
+import type { ProcessContext } from '../process.ts'
+import { HttpProblem, invalidRequest } from './problem.ts'
+
+/** How long an answer waits for the controller. Past it the command is safe in Kafka, only not yet taken up. */
+const TAKE_UP_MS = 10_000
+
+export interface Submitted {
+  readonly jobId: string
+  readonly modelId: string
+  readonly modelVersion: number
+  readonly rows: bigint
+  readonly rowsEstimated: boolean
+  readonly job: JobSnapshot | undefined
+}
+
+/** Submits a job; the same idempotency key and body give the job that is there already. Throws `HttpProblem`. */
+export async function submitJob(
+  body: unknown,
+  tenantId: string,
+  idempotencyKey: string | undefined,
+  context: ProcessContext,
+): Promise<Submitted> {
+  const { config, connectors, views } = context
+  const jobId = idempotencyKey === undefined ? randomJobId() : jobIdOfKey(tenantId, idempotencyKey)
+  if (idempotencyKey !== undefined) {
+    const existing = await views.findJob(jobId)
+    if (existing) return sameJob(existing, body)
+  }
+  const parsed = parseJob(body, { parallelism: config.defaultParallelism })
+  if ('problems' in parsed) throw invalidRequest(parsed.problems)
+  const planned = await planJob(parsed.spec, {
+    source: connectors.source,
+    sinkFor: connectors.sinkFor,
+    findModel: (modelId, version) => views.findModel(tenantId, modelId, version),
+    maxInputRows: config.maxInputRows,
+  })
+  if ('problems' in planned) throw invalidRequest(planned.problems)
+  const { plan, modelVersion } = planned
+  const seen = jobSeen(jobId, () => true, context)
+  await sendCommand(
+    {
+      type: 'submit',
+      tenant_id: tenantId,
+      job_id: jobId,
+      job: body,
+      plan: { ...plan, total_rows: String(plan.total_rows), model_version: modelVersion },
+    },
+    context,
+  )
+  const job = await seen
+  // Two requests with one key at the same moment: the controller took the first.
+  if (job) return sameJob(job, body)
+  return {
+    jobId,
+    modelId: parsed.spec.modelId,
+    modelVersion,
+    rows: plan.total_rows,
+    rowsEstimated: plan.rows_estimated,
+    job,
+  }
+}
+
+/** Asks for a cancellation and gives the job's state after it was taken up. Throws `HttpProblem`. */
+export async function cancelJob(job: JobSnapshot, context: ProcessContext): Promise<JobSnapshot> {
+  if (job.status === 'cancelled') return job
+  if (job.status === 'completed' || job.status === 'failed') {
+    throw new HttpProblem(
+      409,
+      'job_finished',
+      `job ${job.job_id} is ${job.status}; only an unfinished job can be cancelled`,
+    )
+  }
+  // While the result is being made visible it is too late to cancel, and the job completes.
+  const seen = jobSeen(job.job_id, (change) => change.finished_at !== null, context)
+  await sendCommand({ type: 'cancel', tenant_id: job.tenant_id, job_id: job.job_id }, context)
+  return (await seen) ?? context.views.jobs.get(job.job_id) ?? job
+}
+
+function sameJob(job: JobSnapshot, body: unknown): Submitted {
+  if (job.request_hash !== requestHash(body)) {
+    throw new HttpProblem(
+      409,
+      'idempotency_conflict',
+      `this Idempotency-Key belongs to job ${job.job_id}, submitted with another body; use a new key`,
+    )
+  }
+  return {
+    jobId: job.job_id,
+    modelId: job.model_id,
+    modelVersion: job.model_version ?? 0,
+    rows: job.plan?.total_rows ?? 0n,
+    rowsEstimated: job.plan?.rows_estimated ?? false,
+    job,
+  }
+}
+
+async function sendCommand(command: Command, { producer }: ProcessContext): Promise<void> {
+  const partition = controlPartition(command.tenant_id)
+  await producer.send([
+    { topic: commandsTopic, partition, key: command.tenant_id, value: Buffer.from(JSON.stringify(command)) },
+  ])
+}
+
+/** Resolves with the job's first snapshot from now on that fits; with undefined when it takes too long. */
+function jobSeen(
+  jobId: string,
+  fits: (job: JobSnapshot) => boolean,
+  { views }: ProcessContext,
+): Promise<JobSnapshot | undefined> {
+  return new Promise((resolve) => {
+    const finish = (job: JobSnapshot | undefined): void => {
+      clearTimeout(timer)
+      views.changes.off('job', onJob)
+      resolve(job)
+    }
+    const onJob = (job: JobSnapshot): void => {
+      if (job.job_id === jobId && fits(job)) finish(job)
+    }
+    const timer = setTimeout(finish, TAKE_UP_MS, undefined)
+    views.changes.on('job', onJob)
+  })
+}

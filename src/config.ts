@@ -1,0 +1,207 @@
+// Every setting of the service: environment variable = type + default + what it is for. Read once at start; all errors
+// are reported together. The README's table is printed from here (`node src/main.ts settings`).
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+type Kind = 'text' | 'integer' | 'number' | 'json'
+
+interface Setting {
+  readonly kind: Kind
+  readonly fallback?: string
+  readonly min?: number
+  readonly max?: number
+  readonly about: string
+}
+
+export const SETTINGS = {
+  PORT: { kind: 'integer', fallback: '8080', min: 0, max: 65_535, about: 'port of the REST API and dashboard' },
+  HOST: {
+    kind: 'text',
+    fallback: '127.0.0.1',
+    about: 'address that the API listens on; other than loopback needs `API_KEYS`',
+  },
+  API_KEYS: {
+    kind: 'json',
+    about:
+      'JSON object API key → tenant, e.g. `{"s3cret":"acme"}`; with none, everyone on this machine is tenant `default`',
+  },
+  KAFKA_BROKERS: {
+    kind: 'text',
+    about: 'bootstrap brokers, comma-separated; unset: an embedded single-node Apache Kafka',
+  },
+  KAFKA_PORT: { kind: 'integer', fallback: '19092', min: 1, max: 65_535, about: 'port of the embedded Kafka' },
+  KAFKA_TOPIC_PREFIX: {
+    kind: 'text',
+    fallback: 'inference.',
+    about: 'prefix of every topic, group and transactional id',
+  },
+  KAFKA_REPLICATION: {
+    kind: 'integer',
+    fallback: '-1',
+    min: -1,
+    max: 9,
+    about: "replication factor of new topics; -1: the cluster's default",
+  },
+  KAFKA_SESSION_TIMEOUT_MS: {
+    kind: 'integer',
+    fallback: '10000',
+    min: 1_000,
+    max: 300_000,
+    about: 'silence after which a worker is taken for dead and its lanes move',
+  },
+  DATABASE_URL: { kind: 'text', about: 'Postgres URL of connection `warehouse`; unset: an embedded Postgres' },
+  POSTGRES_PORT: { kind: 'integer', fallback: '15432', min: 1, max: 65_535, about: 'port of the embedded Postgres' },
+  CONNECTIONS: { kind: 'json', fallback: '{}', about: 'more databases: JSON object name → URL' },
+  OUTPUT_ROOTS: {
+    kind: 'text',
+    about: 'where file results may lie: comma-separated `file://` roots; default `DATA_DIR/output`',
+  },
+  MODEL_STORE: {
+    kind: 'text',
+    about: 'directory that holds model bytes, shared by all processes; default `DATA_DIR/models`',
+  },
+  DATA_DIR: { kind: 'text', fallback: '.data', about: 'where the embedded servers, models and local results live' },
+  SCORERS: { kind: 'integer', fallback: '1', min: 1, max: 64, about: 'scorer processes that `npm start` runs' },
+  SCORER_POOL: { kind: 'text', fallback: 'cpu', about: 'pool that a scorer joins: `cpu` or `gpu`' },
+  SINK_DESTINATIONS: {
+    kind: 'text',
+    fallback: 'table,files',
+    about: 'kinds of destination that a sink process serves: `table`, `files`',
+  },
+  BATCH_MAX_CONCURRENT_JOBS: {
+    kind: 'integer',
+    fallback: '3',
+    min: 1,
+    max: 1_000,
+    about: 'jobs of a tenant that run at the same time; further ones wait as `submitted`',
+  },
+  BATCH_DEFAULT_PARALLELISM: {
+    kind: 'integer',
+    fallback: '4',
+    min: 1,
+    max: 16,
+    about: 'lanes of a job that names no `parallelism`',
+  },
+  BATCH_MAX_INPUT_ROWS: {
+    kind: 'integer',
+    fallback: '10000000',
+    min: 1,
+    max: 1e12,
+    about: 'rows that one job may read',
+  },
+  LOG_LEVEL: { kind: 'text', fallback: 'info', about: '`debug`, `info`, `warn`, `error` or `silent`' },
+} as const satisfies Record<string, Setting>
+
+export interface Config {
+  readonly port: number
+  readonly host: string
+  /** API key → tenant. Empty: no keys are configured. */
+  readonly apiKeys: Readonly<Record<string, string>>
+  /** Empty: run the embedded Kafka. */
+  readonly kafkaBrokers: readonly string[]
+  readonly kafkaPort: number
+  readonly topicPrefix: string
+  readonly kafkaReplication: number
+  readonly sessionTimeoutMs: number
+  /** Connection name → URL; without `warehouse`, an embedded Postgres stands in for it. */
+  readonly connections: Readonly<Record<string, string>>
+  readonly postgresPort: number
+  readonly outputRoots: readonly string[]
+  readonly modelStore: string
+  readonly dataDir: string
+  readonly scorers: number
+  readonly scorerPool: 'cpu' | 'gpu'
+  readonly sinkKinds: readonly ('table' | 'files')[]
+  readonly maxConcurrentJobs: number
+  readonly defaultParallelism: number
+  readonly maxInputRows: number
+  readonly logLevel: string
+}
+
+/** Thrown with every wrong setting in its message. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(`wrong settings:\n${problems.map((problem) => `  ${problem}`).join('\n')}`)
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+/** Reads the settings from an environment. Throws `ConfigError`. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const problems: string[] = []
+  const text = (name: keyof typeof SETTINGS): string => {
+    const setting: Setting = SETTINGS[name]
+    const given = env[name]
+    return given === undefined || given === '' ? (setting.fallback ?? '') : given
+  }
+  const number = (name: keyof typeof SETTINGS): number => {
+    const setting: Setting = SETTINGS[name]
+    const value = Number(text(name))
+    const whole = setting.kind !== 'integer' || Number.isSafeInteger(value)
+    if (!Number.isFinite(value) || !whole || value < (setting.min ?? value) || value > (setting.max ?? value)) {
+      problems.push(
+        `${name}: expected ${setting.kind === 'integer' ? 'a whole number' : 'a number'} from ${setting.min} to ${setting.max}, got ${text(name)}`,
+      )
+    }
+    return value
+  }
+  const list = (name: keyof typeof SETTINGS): string[] =>
+    text(name)
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean)
+  const oneOf = <T extends string>(name: keyof typeof SETTINGS, value: string, allowed: readonly T[]): T => {
+    if (!(allowed as readonly string[]).includes(value))
+      problems.push(`${name}: expected ${allowed.join(' or ')}, got ${value}`)
+    return value as T
+  }
+  const texts = (name: keyof typeof SETTINGS): Record<string, string> => {
+    try {
+      const value: unknown = JSON.parse(text(name) || '{}')
+      const plain = typeof value === 'object' && value !== null && !Array.isArray(value)
+      if (plain && Object.values(value).every((entry) => typeof entry === 'string'))
+        return value as Record<string, string>
+    } catch {}
+    problems.push(`${name}: expected a JSON object of texts`)
+    return {}
+  }
+
+  const dataDir = resolve(text('DATA_DIR'))
+  const databaseUrl = text('DATABASE_URL')
+  const roots = list('OUTPUT_ROOTS')
+  const config: Config = {
+    port: number('PORT'),
+    host: text('HOST'),
+    apiKeys: texts('API_KEYS'),
+    kafkaBrokers: list('KAFKA_BROKERS'),
+    kafkaPort: number('KAFKA_PORT'),
+    topicPrefix: text('KAFKA_TOPIC_PREFIX'),
+    kafkaReplication: number('KAFKA_REPLICATION'),
+    sessionTimeoutMs: number('KAFKA_SESSION_TIMEOUT_MS'),
+    connections: { ...texts('CONNECTIONS'), ...(databaseUrl ? { warehouse: databaseUrl } : {}) },
+    postgresPort: number('POSTGRES_PORT'),
+    outputRoots: (roots.length ? roots : [pathToFileURL(resolve(dataDir, 'output')).href]).map((root) =>
+      root.endsWith('/') ? root : `${root}/`,
+    ),
+    modelStore: text('MODEL_STORE') || resolve(dataDir, 'models'),
+    dataDir,
+    scorers: number('SCORERS'),
+    scorerPool: oneOf('SCORER_POOL', text('SCORER_POOL'), ['cpu', 'gpu']),
+    sinkKinds: list('SINK_DESTINATIONS').map((kind) => oneOf('SINK_DESTINATIONS', kind, ['table', 'files'])),
+    maxConcurrentJobs: number('BATCH_MAX_CONCURRENT_JOBS'),
+    defaultParallelism: number('BATCH_DEFAULT_PARALLELISM'),
+    maxInputRows: number('BATCH_MAX_INPUT_ROWS'),
+    logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL'), ['debug', 'info', 'warn', 'error', 'silent']),
+  }
+  const loopback = ['127.0.0.1', 'localhost', '::1'].includes(config.host)
+  if (!loopback && Object.keys(config.apiKeys).length === 0) {
+    problems.push(
+      `HOST: ${config.host} is reachable from other machines, so API_KEYS must be set (a JSON object key → tenant)`,
+    )
+  }
+  if (problems.length) throw new ConfigError(problems)
+  return config
+}

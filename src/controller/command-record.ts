@@ -1,0 +1,130 @@
+// Reads a record of commands.v1: what any producer may have written. Pure.
+import type { Command, CommandPlan, SubmitCommand } from '../../topics/commands.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
+import { jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
+import type { Planned } from '../job/plan.ts'
+import { type JobSpec, parseJob } from '../job/spec.ts'
+
+/** Where a record came from. */
+export interface Origin {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+}
+
+/** The command in a record's value, or why there is none. */
+export function parseCommand(value: Buffer | null): { command: Command } | { reason: string } {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(value?.toString() ?? '')
+  } catch (error) {
+    return { reason: `expected a JSON object: ${(error as Error).message}` }
+  }
+  if (typeof parsed !== 'object' || parsed === null)
+    return { reason: `expected a JSON object, got ${JSON.stringify(parsed)}` }
+  const { type, tenant_id, job_id, idempotency_key, job } = parsed as Record<string, unknown>
+  if (typeof tenant_id !== 'string' || !tenant_id) return { reason: 'tenant_id: expected a text' }
+  if (type === 'cancel') {
+    return typeof job_id === 'string' ? { command: parsed as Command } : { reason: 'job_id: expected a text' }
+  }
+  if (type !== 'submit') return { reason: `type: expected submit or cancel, got ${JSON.stringify(type)}` }
+  if (typeof job !== 'object' || job === null)
+    return { reason: 'job: expected an object, the body of a submission over REST' }
+  if (idempotency_key !== undefined && typeof idempotency_key !== 'string')
+    return { reason: 'idempotency_key: expected a text' }
+  return { command: parsed as Command }
+}
+
+/** The id of the job that a submission stands for; a replayed record gives the same. */
+export function submittedJobId(command: SubmitCommand, origin: Origin): string {
+  if (command.job_id !== undefined) return command.job_id
+  if (command.idempotency_key !== undefined) return jobIdOfKey(command.tenant_id, command.idempotency_key)
+  return jobIdOfRecord(origin.topic, origin.partition, origin.offset)
+}
+
+/** A new job in the state `submitted`; one whose body is refused is `failed` from the start, with all reasons. */
+export function newJob(
+  command: SubmitCommand,
+  jobId: string,
+  defaults: { parallelism: number },
+  at: number,
+): JobSnapshot {
+  const parsed = parseJob(command.job, defaults)
+  const refused = 'problems' in parsed
+  const spec = refused ? unreadableSpec(command.job) : parsed.spec
+  return {
+    job_id: jobId,
+    tenant_id: command.tenant_id,
+    status: refused ? 'failed' : 'submitted',
+    model_id: spec.modelId,
+    model_version: spec.modelVersion,
+    input: spec.input,
+    output: spec.output,
+    config: spec.config,
+    request_hash: requestHash(command.job),
+    plan: null,
+    lanes: [],
+    pool: 'cpu',
+    attempt: 0,
+    prepared_attempt: 0,
+    submitted_at: BigInt(at),
+    started_at: null,
+    finished_at: refused ? BigInt(at) : null,
+    read_rows: 0n,
+    processed_rows: 0n,
+    written_rows: 0n,
+    failed_rows: 0n,
+    error: refused
+      ? {
+          code: 'invalid_request',
+          message: parsed.problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; '),
+        }
+      : null,
+  }
+}
+
+/** The plan that the API sent along, as JSON cannot hold 64-bit integers. */
+export function plannedByApi(plan: CommandPlan): Planned {
+  const { model_version, total_rows, ...rest } = plan
+  return { modelVersion: model_version, plan: { ...rest, total_rows: BigInt(total_rows) } }
+}
+
+/** The specification of a job, as planning wants it. */
+export function specOf(job: JobSnapshot): JobSpec {
+  return {
+    modelId: job.model_id,
+    modelVersion: job.model_version,
+    input: job.input,
+    output: job.output,
+    config: job.config,
+  }
+}
+
+/** What can be told of a body that is not one: enough for a status. */
+function unreadableSpec(body: unknown): JobSpec {
+  const { model_id } = body as { model_id?: unknown }
+  return {
+    modelId: typeof model_id === 'string' ? model_id : '',
+    modelVersion: null,
+    input: { source: 'sql', query: '', connection: '', key_column: null },
+    output: {
+      destination: 'table',
+      connection: null,
+      table_name: null,
+      path: null,
+      topic: null,
+      format: null,
+      mode: 'error',
+      columns: null,
+    },
+    config: {
+      batch_size: 1,
+      parallelism: 1,
+      max_memory_gb: 1,
+      timeout_minutes: 1,
+      retry_count: 0,
+      accelerator: 'auto',
+      max_failed_rows: 0,
+    },
+  }
+}

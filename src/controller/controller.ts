@@ -1,0 +1,189 @@
+// CONTROLLER: owns every job of its partitions. One loop for each partition of commands.v1: take what happened, decide,
+// write snapshots + read tasks + the consumed offset in one transaction, then act. A zombie is fenced by the transaction.
+import { commandsTopic } from '../../topics/commands.ts'
+import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
+import { isTerminal, type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
+import { type ProgressEntry, progressTopic } from '../../topics/progress.ts'
+import { readCodec, readsTopic } from '../../topics/reads.ts'
+import { duty } from '../job/machine.ts'
+import type { PlanningWorld } from '../job/plan.ts'
+import type { Lane, LaneRecord } from '../kafka/lane.ts'
+import { consumeLanes } from '../kafka/lane-consumer.ts'
+import { controlPartition } from '../kafka/partitioner.ts'
+import type { OutgoingRecord } from '../kafka/producer.ts'
+import { openTransactionalWriter } from '../kafka/transactions.ts'
+import type { ProcessContext, RunningRole } from '../process.ts'
+import { Wakeup } from '../wakeup.ts'
+import { parseCommand } from './command-record.ts'
+import { Duties, type DutyOutcome } from './duties.ts'
+import { JobBook } from './job-book.ts'
+
+const GROUP = 'controller'
+/** How often counts are written into the snapshots, and deadlines looked at. */
+const TICK_MS = 1_000
+
+export async function startController(context: ProcessContext): Promise<RunningRole> {
+  const consumer = await consumeLanes(context.client, {
+    group: GROUP,
+    topics: [commandsTopic],
+    onLane: (lane) => runPartition(lane, context),
+    onFatal: context.onFatal,
+  })
+  return { owned: consumer.owned, drain: consumer.drain }
+}
+
+async function runPartition(lane: Lane, context: ProcessContext): Promise<void> {
+  const { config, client, views } = context
+  const { partition } = lane
+  // Fence the partition's last owner, and only then read what it wrote.
+  const writer = await openTransactionalWriter(client, `controller.${partition}`)
+  await views.caughtUp()
+  const book = new JobBook(views.jobsOfPartition(partition), config)
+
+  const wakeup = new Wakeup()
+  const outcomes: DutyOutcome[] = []
+  const touched = new Set(book.open().map((job) => job.job_id))
+  let ticked = false
+  const duties = new Duties(
+    (tenantId) => planningWorld(context, tenantId),
+    (outcome) => {
+      outcomes.push(outcome)
+      wakeup.signal()
+    },
+  )
+  const onProgress = (entry: ProgressEntry): void => {
+    if (!book.get(entry.job_id)) return
+    touched.add(entry.job_id)
+    wakeup.signal()
+  }
+  const timer = setInterval(() => {
+    ticked = true
+    wakeup.signal()
+  }, TICK_MS)
+  views.changes.on('progress', onProgress)
+  lane.revoked.addEventListener('abort', () => wakeup.signal(), { once: true })
+
+  try {
+    wakeup.signal()
+    let arriving = lane.next()
+    let woken = wakeup.wait()
+    while (!lane.revoked.aborted) {
+      // 1. What happened: commands, ledger entries, outcomes of duties, the clock.
+      const happened = await Promise.race([arriving, woken])
+      if (happened === null) break
+      if (happened === 'woken') woken = wakeup.wait()
+      else arriving = lane.next()
+      const records = happened === 'woken' ? [] : happened
+      const at = Date.now()
+      // 2. Decide.
+      const outgoing = takeCommands(records, lane, book, at)
+      for (const { jobId, event } of outcomes.splice(0)) {
+        if (book.apply(jobId, event) && event.type === 'prepared')
+          outgoing.push(readTask(book.get(jobId) as JobSnapshot, partition))
+      }
+      if (ticked) for (const job of book.open()) touched.add(job.job_id)
+      for (const jobId of touched) book.ledger(jobId, views.progressOf(jobId), ticked, at)
+      touched.clear()
+      if (ticked) book.expire(at)
+      ticked = false
+      book.admit(views.jobs.values(), at)
+      // 3. Write it down, all or nothing.
+      outgoing.push(...book.takeChanges().flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
+      const last = records.at(-1)
+      if (outgoing.length || last) {
+        const consumed = last
+          ? { groupId: client.name(GROUP), topic: lane.topic, partition, offset: last.offset + 1n }
+          : null
+        await writer.write(outgoing, consumed)
+      }
+      // 4. Act.
+      for (const job of book.open()) {
+        const due = duty(job)
+        if (due !== null && due !== 'admit') duties.start(job, due)
+      }
+    }
+  } finally {
+    clearInterval(timer)
+    views.changes.off('progress', onProgress)
+    await duties.stop()
+    await writer.close()
+  }
+}
+
+/** Carries out the commands of some records; what must be produced for those that could not be. */
+function takeCommands(records: readonly LaneRecord[], lane: Lane, book: JobBook, at: number): OutgoingRecord[] {
+  return records.flatMap((record): OutgoingRecord[] => {
+    const origin = { topic: lane.topic, partition: lane.partition, offset: record.offset }
+    const parsed = parseCommand(record.value)
+    if ('reason' in parsed) return [deadCommand(record, origin, null, parsed.reason, at)]
+    const { command } = parsed
+    const home = controlPartition(command.tenant_id)
+    if (home !== lane.partition) {
+      // A direct producer that partitions in its own way: the owner of the tenant's jobs decides.
+      const key = `${origin.topic}/${origin.partition}/${origin.offset}`
+      const forwarded =
+        command.type === 'submit' && command.job_id === undefined ? { idempotency_key: key, ...command } : command
+      return [
+        {
+          topic: commandsTopic,
+          partition: home,
+          key: command.tenant_id,
+          value: Buffer.from(JSON.stringify(forwarded)),
+        },
+      ]
+    }
+    const reason = book.command(command, origin, at)
+    return reason === null ? [] : [deadCommand(record, origin, command.tenant_id, reason, at)]
+  })
+}
+
+function deadCommand(
+  record: LaneRecord,
+  origin: { topic: string; partition: number; offset: bigint },
+  tenantId: string | null,
+  reason: string,
+  at: number,
+): OutgoingRecord {
+  const letter: DeadLetter = {
+    kind: 'command',
+    reason,
+    tenant_id: tenantId,
+    job_id: null,
+    id: `${origin.topic}/${origin.partition}/${origin.offset}`,
+    content: record.value?.toString() ?? null,
+    origin: { ...origin, offset: String(origin.offset) },
+    at: new Date(at).toISOString(),
+  }
+  return {
+    topic: deadLettersTopic,
+    partition: origin.partition,
+    key: record.key?.toString() ?? '',
+    value: Buffer.from(JSON.stringify(letter)),
+  }
+}
+
+/** The records that a job's new state stands for. */
+function jobRecords(job: JobSnapshot, partition: number, ledger: ReadonlyMap<string, ProgressEntry>): OutgoingRecord[] {
+  const key = job.job_id
+  const records: OutgoingRecord[] = [{ topic: jobsTopic, partition, key, value: jobCodec.encode(job) }]
+  if (isTerminal(job.status)) {
+    // A finished job needs no read task and no ledger: its totals are in the snapshot.
+    records.push({ topic: readsTopic, partition, key, value: null })
+    for (const slot of ledger.keys())
+      records.push({ topic: progressTopic, partition, key: `${key}/${slot}`, value: null })
+  }
+  return records
+}
+
+function readTask({ job_id, tenant_id, attempt }: JobSnapshot, partition: number): OutgoingRecord {
+  return { topic: readsTopic, partition, key: job_id, value: readCodec.encode({ job_id, tenant_id, attempt }) }
+}
+
+function planningWorld({ config, connectors, views }: ProcessContext, tenantId: string): PlanningWorld {
+  return {
+    source: connectors.source,
+    sinkFor: connectors.sinkFor,
+    findModel: (modelId, version) => views.findModel(tenantId, modelId, version),
+    maxInputRows: config.maxInputRows,
+  }
+}

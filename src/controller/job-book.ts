@@ -1,0 +1,159 @@
+// The jobs of one partition, and what has changed since they were last written. All decisions of the controller happen
+// here, on plain data: commands, ledger entries, outcomes of duties and the clock go in, snapshots come out.
+import type { Command } from '../../topics/commands.ts'
+import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
+import type { ProgressEntry } from '../../topics/progress.ts'
+import { LANES } from '../../topics/topic.ts'
+import { chooseLanes } from '../job/lanes.ts'
+import { deadline, duty, isActive, type JobEvent, next } from '../job/machine.ts'
+import { delivery, stageError, totals } from '../job/progress.ts'
+import { newJob, type Origin, plannedByApi, submittedJobId } from './command-record.ts'
+
+export interface BookLimits {
+  /** Jobs of a tenant that may be active at once. */
+  readonly maxConcurrentJobs: number
+  readonly defaultParallelism: number
+}
+
+export class JobBook {
+  readonly #jobs = new Map<string, JobSnapshot>()
+  readonly #limits: BookLimits
+  #changed: JobSnapshot[] = []
+
+  constructor(jobs: Iterable<JobSnapshot>, limits: BookLimits) {
+    for (const job of jobs) this.#jobs.set(job.job_id, job)
+    this.#limits = limits
+  }
+
+  get(jobId: string): JobSnapshot | undefined {
+    return this.#jobs.get(jobId)
+  }
+
+  /** Jobs that still want something done. */
+  open(): JobSnapshot[] {
+    return [...this.#jobs.values()].filter((job) => !isTerminal(job.status) || duty(job) !== null)
+  }
+
+  /** Every snapshot since the last call, in order: one for each change. */
+  takeChanges(): JobSnapshot[] {
+    const changes = this.#changed
+    this.#changed = []
+    return changes
+  }
+
+  /** Applies an event; whether it changed anything. */
+  apply(jobId: string, event: JobEvent): boolean {
+    const job = this.#jobs.get(jobId)
+    if (!job) return false
+    const after = next(job, event)
+    if (after === job) return false
+    this.#put(after)
+    return true
+  }
+
+  /** Carries out a command. Returns why it could not be, or null. A repeated command changes nothing. */
+  command(command: Command, origin: Origin, at: number): string | null {
+    if (command.type === 'cancel') {
+      const job = this.#jobs.get(command.job_id)
+      if (!job || job.tenant_id !== command.tenant_id) return `tenant ${command.tenant_id} has no job ${command.job_id}`
+      this.apply(job.job_id, { type: 'cancelled', at })
+      return null
+    }
+    const jobId = submittedJobId(command, origin)
+    const job = newJob(command, jobId, { parallelism: this.#limits.defaultParallelism }, at)
+    const existing = this.#jobs.get(jobId)
+    if (existing) {
+      return existing.request_hash === job.request_hash
+        ? null
+        : `job ${jobId} exists with another body; use another idempotency_key`
+    }
+    const planned = command.plan ? plannedByApi(command.plan) : null
+    this.#put(
+      planned
+        ? next(job, { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion, pool: 'cpu' })
+        : job,
+    )
+    return null
+  }
+
+  /** Draws the consequences of a job's ledger. `withTotals` also takes over the counts. */
+  ledger(jobId: string, entries: ReadonlyMap<string, ProgressEntry>, withTotals: boolean, at: number): void {
+    const job = this.#jobs.get(jobId)
+    if (!job || !isActive(job)) return
+    const error = stageError(job, entries.values())
+    const delivered = error ? null : delivery(job, entries.values())
+    if (withTotals || error || delivered) this.#progressed(job, entries)
+    if (error) {
+      this.apply(jobId, {
+        type: 'attempt-failed',
+        attempt: job.attempt,
+        error: { code: error.code, message: error.message },
+        retriable: error.retriable,
+        at,
+      })
+      return
+    }
+    const failedRows = (this.#jobs.get(jobId) as JobSnapshot).failed_rows
+    if (failedRows > BigInt(job.config.max_failed_rows)) {
+      const message = `${failedRows} rows could not be scored and max_failed_rows is ${job.config.max_failed_rows}; see the job's errors for the reasons`
+      this.apply(jobId, { type: 'failed', error: { code: 'too_many_failed_rows', message }, at })
+      return
+    }
+    if (!delivered) return
+    if (delivered.written + delivered.failed === delivered.read)
+      this.apply(jobId, { type: 'delivered', attempt: job.attempt })
+    else
+      this.apply(jobId, {
+        type: 'failed',
+        error: {
+          code: 'rows_lost',
+          message: `${delivered.read} rows were read, ${delivered.written} written and ${delivered.failed} failed; please report this`,
+        },
+        at,
+      })
+  }
+
+  /** Fails what is past its deadline. */
+  expire(at: number): void {
+    for (const job of this.open()) {
+      const end = deadline(job)
+      if (end === null || at < end || job.status === 'completing') continue
+      const message = `not finished ${job.config.timeout_minutes} minutes after it started; raise config.timeout_minutes or parallelism`
+      this.apply(job.job_id, { type: 'failed', error: { code: 'timeout', message }, at })
+    }
+  }
+
+  /** Lets waiting jobs start, in the order of their submission, as far as their tenants have places. */
+  admit(everywhere: Iterable<JobSnapshot>, at: number): void {
+    const waiting = [...this.#jobs.values()].filter((job) => duty(job) === 'admit')
+    if (!waiting.length) return
+    waiting.sort((a, b) => Number(a.submitted_at - b.submitted_at) || (a.job_id < b.job_id ? -1 : 1))
+    const active = new Map<string, number>()
+    for (const job of this.#jobs.values()) {
+      if (isActive(job)) active.set(job.tenant_id, (active.get(job.tenant_id) ?? 0) + 1)
+    }
+    const elsewhere = [...everywhere].filter((job) => !this.#jobs.has(job.job_id))
+    for (const job of waiting) {
+      const places = active.get(job.tenant_id) ?? 0
+      if (places >= this.#limits.maxConcurrentJobs) continue
+      active.set(job.tenant_id, places + 1)
+      const lanes = chooseLanes([...elsewhere, ...this.#jobs.values()], LANES, job.config.parallelism)
+      this.apply(job.job_id, { type: 'admitted', lanes, at })
+    }
+  }
+
+  #progressed(job: JobSnapshot, entries: ReadonlyMap<string, ProgressEntry>): void {
+    const now = totals(job, entries.values())
+    const same =
+      now.read_rows === job.read_rows &&
+      now.processed_rows === job.processed_rows &&
+      now.written_rows === job.written_rows &&
+      now.failed_rows === job.failed_rows
+    if (!same) this.apply(job.job_id, { type: 'progressed', totals: now })
+  }
+
+  #put(job: JobSnapshot): void {
+    this.#jobs.set(job.job_id, job)
+    this.#changed.push(job)
+  }
+}

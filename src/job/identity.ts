@@ -1,0 +1,35 @@
+// Who a job is: ids that the same request always gets again, so that a replay or a retry never makes a second job. Pure.
+import { createHash, randomBytes } from 'node:crypto'
+
+/** A new random job id, `batch-` and 20 hex digits. */
+export function randomJobId(): string {
+  return `batch-${randomBytes(10).toString('hex')}`
+}
+
+/** The job id that belongs to a tenant's idempotency key. */
+export function jobIdOfKey(tenantId: string, idempotencyKey: string): string {
+  return jobIdOf(['key', tenantId, idempotencyKey])
+}
+
+/** The job id of a command record that brought no key: a replay of the record finds the same job. */
+export function jobIdOfRecord(topic: string, partition: number, offset: bigint): string {
+  return jobIdOf(['record', topic, String(partition), String(offset)])
+}
+
+/** SHA-256 (hex) of a JSON value with its object keys in order: equal for bodies that mean the same. */
+export function requestHash(body: unknown): string {
+  return createHash('sha256').update(canonicalJson(body)).digest('hex')
+}
+
+function jobIdOf(parts: readonly string[]): string {
+  return `batch-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 20)}`
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    return `{${entries.map(([key, entry]) => `${JSON.stringify(key)}:${canonicalJson(entry)}`).join(',')}}`
+  }
+  return JSON.stringify(value) ?? 'null'
+}

@@ -1,0 +1,129 @@
+// The life of a job as a pure function: state and event in, state out. No clock, no I/O.
+//
+//   submitted ──> preparing ──> running ──> completing ──> completed
+//       │             │            │             │
+//       └─────────────┴────────────┴─────────────┴──> failed | cancelled
+//
+// An attempt that fails for a passing reason keeps the status `running` and counts `attempt` up, until `retry_count`
+// further attempts are used. What the controller has to do next follows from the state alone (`duty`), so a controller
+// that takes over a partition goes on where the last one stopped.
+import { isTerminal, type JobError, type JobPlan, type JobSnapshot } from '../../topics/jobs.ts'
+
+export type JobEvent =
+  | { readonly type: 'planned'; readonly plan: JobPlan; readonly modelVersion: number; readonly pool: 'cpu' | 'gpu' }
+  | { readonly type: 'admitted'; readonly lanes: readonly number[]; readonly at: number }
+  | { readonly type: 'prepared'; readonly attempt: number }
+  | { readonly type: 'progressed'; readonly totals: Totals }
+  | { readonly type: 'delivered'; readonly attempt: number }
+  | { readonly type: 'finalised'; readonly at: number }
+  | {
+      readonly type: 'attempt-failed'
+      readonly attempt: number
+      readonly error: JobError
+      readonly retriable: boolean
+      readonly at: number
+    }
+  | { readonly type: 'failed'; readonly error: JobError; readonly at: number }
+  | { readonly type: 'cancelled'; readonly at: number }
+  | { readonly type: 'cleaned' }
+
+export type Totals = Pick<JobSnapshot, 'read_rows' | 'processed_rows' | 'written_rows' | 'failed_rows'>
+
+const NO_ROWS: Totals = { read_rows: 0n, processed_rows: 0n, written_rows: 0n, failed_rows: 0n }
+
+/** What the controller does for a job in this state; null: nothing but wait. Every duty may be repeated. */
+export type Duty = 'plan' | 'admit' | 'prepare' | 'finalise' | 'clean'
+
+export function duty(job: JobSnapshot): Duty | null {
+  switch (job.status) {
+    case 'submitted':
+      return job.plan ? 'admit' : 'plan'
+    case 'preparing':
+    case 'running':
+      return job.prepared_attempt < job.attempt ? 'prepare' : null
+    case 'completing':
+      return 'finalise'
+    case 'completed':
+      return null
+    case 'failed':
+    case 'cancelled':
+      // `lanes` are given back when what was staged is gone.
+      return job.lanes.length ? 'clean' : null
+  }
+}
+
+/** The state after an event, or the same object when the event does not apply to this state. */
+export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
+  if (event.type === 'cleaned') return isTerminal(job.status) && job.lanes.length ? { ...job, lanes: [] } : job
+  if (isTerminal(job.status)) return job
+  switch (event.type) {
+    case 'planned':
+      return job.status === 'submitted' && !job.plan
+        ? { ...job, plan: event.plan, model_version: event.modelVersion, pool: event.pool }
+        : job
+    case 'admitted':
+      return job.status === 'submitted' && job.plan
+        ? { ...job, status: 'preparing', lanes: [...event.lanes], attempt: 1, started_at: BigInt(event.at) }
+        : job
+    case 'prepared':
+      return isWorking(job) && event.attempt === job.attempt
+        ? { ...job, status: 'running', prepared_attempt: event.attempt }
+        : job
+    case 'progressed':
+      return isWorking(job) || job.status === 'completing' ? { ...job, ...notBelow(job, event.totals) } : job
+    case 'delivered':
+      return job.status === 'running' && event.attempt === job.attempt ? { ...job, status: 'completing' } : job
+    case 'finalised':
+      return job.status === 'completing'
+        ? { ...job, status: 'completed', lanes: [], finished_at: BigInt(event.at) }
+        : job
+    case 'attempt-failed':
+      if (!isWorking(job) || event.attempt !== job.attempt) return job
+      if (!event.retriable) return fail(job, event.error, event.at)
+      if (job.attempt > job.config.retry_count) return fail(job, afterRetries(job, event.error), event.at)
+      return { ...job, ...NO_ROWS, attempt: job.attempt + 1 }
+    case 'failed':
+      return fail(job, event.error, event.at)
+    case 'cancelled':
+      // While the result is being made visible it is too late: that is all or nothing, and may be done already.
+      return job.status === 'completing' ? job : { ...job, status: 'cancelled', finished_at: BigInt(event.at) }
+  }
+}
+
+/** When a job must be finished, in ms since 1970; null before it has started. */
+export function deadline(job: JobSnapshot): number | null {
+  return job.started_at === null || isTerminal(job.status)
+    ? null
+    : Number(job.started_at) + job.config.timeout_minutes * 60_000
+}
+
+/** Whether a job takes one of its tenant's places. */
+export function isActive(job: JobSnapshot): boolean {
+  return job.status === 'preparing' || job.status === 'running' || job.status === 'completing'
+}
+
+function isWorking(job: JobSnapshot): boolean {
+  return job.status === 'preparing' || job.status === 'running'
+}
+
+/** Counts of an attempt only grow: a scorer that took over a lane counts its failed rows from zero. */
+function notBelow(job: JobSnapshot, totals: Totals): Totals {
+  const larger = (a: bigint, b: bigint): bigint => (a > b ? a : b)
+  return {
+    read_rows: larger(job.read_rows, totals.read_rows),
+    processed_rows: larger(job.processed_rows, totals.processed_rows),
+    written_rows: larger(job.written_rows, totals.written_rows),
+    failed_rows: larger(job.failed_rows, totals.failed_rows),
+  }
+}
+
+function fail(job: JobSnapshot, error: JobError, at: number): JobSnapshot {
+  return { ...job, status: 'failed', error, finished_at: BigInt(at) }
+}
+
+function afterRetries(job: JobSnapshot, error: JobError): JobError {
+  return {
+    code: error.code,
+    message: `${error.message} (attempt ${job.attempt} of ${job.config.retry_count + 1}; none left)`,
+  }
+}

@@ -1,0 +1,96 @@
+// What has to be known, and right, before a job is accepted: the query's columns, the model's version and how they fit,
+// the destination, the number of rows. The API does this before it answers; the controller for direct commands.
+import type { Problem, Sink, Source } from '../../connectors/connector.ts'
+import type { JobPlan } from '../../topics/jobs.ts'
+import type { ModelRecord } from '../../topics/models.ts'
+import { matchColumns, selectColumns } from '../model/signature.ts'
+import type { JobSpec } from './spec.ts'
+
+/** What planning asks of the world. */
+export interface PlanningWorld {
+  readonly source: Source
+  sinkFor(destination: JobSpec['output']['destination']): Sink | undefined
+  findModel(modelId: string, version: number | null): ModelRecord | undefined
+  readonly maxInputRows: number
+}
+
+/** A plan and the model version that it is for. */
+export interface Planned {
+  readonly plan: JobPlan
+  readonly modelVersion: number
+}
+
+/** Counting longer than this is not worth the wait; the planner's estimate stands in and the answer says so. */
+const COUNT_LIMIT_MS = 2_000
+
+/** Plans a job, or names everything that is wrong with it. Throws `ConnectorError` when a database is away. */
+export async function planJob(spec: JobSpec, world: PlanningWorld): Promise<Planned | { problems: Problem[] }> {
+  const model = world.findModel(spec.modelId, spec.modelVersion)
+  const sink = world.sinkFor(spec.output.destination)
+  const described = await world.source.describe(spec.input)
+  const problems: Problem[] = [
+    ...(model ? [] : [modelNotFound(spec)]),
+    ...(sink ? [] : [noSuchDestination(spec)]),
+    ...('problems' in described ? described.problems : []),
+  ]
+  if (!model || !sink || 'problems' in described) return { problems }
+
+  const key = spec.input.key_column
+  if (key !== null && !described.columns.some((column) => column.name === key)) {
+    const names = described.columns.map((column) => column.name).join(', ')
+    problems.push({
+      code: 'column_not_found',
+      pointer: '/input/key_column',
+      detail: `key_column ${key} is no column of the query, which gives ${names}`,
+    })
+  }
+  const matched = matchColumns(
+    { signature: { inputs: model.inputs, outputs: model.outputs }, features: model.features },
+    described.columns,
+  )
+  if ('problems' in matched) return { problems: [...problems, ...matched.problems] }
+  const selected = selectColumns(matched.plan, spec.output.columns)
+  if ('problems' in selected) return { problems: [...problems, ...selected.problems] }
+
+  const [outputProblems, count] = await Promise.all([
+    sink.check(spec.output, selected.plan.outputColumns, spec.input),
+    problems.length ? null : world.source.count(spec.input, COUNT_LIMIT_MS),
+  ])
+  problems.push(...outputProblems)
+  if (count && count.rows > BigInt(world.maxInputRows)) {
+    const about = count.estimated ? 'about ' : ''
+    problems.push({
+      code: 'too_many_rows',
+      pointer: '/input/query',
+      detail: `the query gives ${about}${count.rows} rows and BATCH_MAX_INPUT_ROWS allows ${world.maxInputRows}; split it into several jobs, e.g. by ranges of a key`,
+    })
+  }
+  if (problems.length || !count) return { problems }
+  return {
+    modelVersion: model.version,
+    plan: {
+      model_sha256: model.sha256,
+      query_columns: described.columns,
+      output_columns: [...selected.plan.outputColumns],
+      total_rows: count.rows,
+      rows_estimated: count.estimated,
+    },
+  }
+}
+
+function modelNotFound({ modelId, modelVersion }: JobSpec): Problem {
+  const name = modelVersion === null ? modelId : `${modelId}@${modelVersion}`
+  return {
+    code: 'model_not_found',
+    pointer: '/model_id',
+    detail: `model ${name} is not registered; register it with PUT /api/v1/models/${modelId}, or see GET /api/v1/models`,
+  }
+}
+
+function noSuchDestination({ output }: JobSpec): Problem {
+  return {
+    code: 'destination_not_supported',
+    pointer: '/output/destination',
+    detail: `destination ${output.destination} is not available here; use table, parquet or csv`,
+  }
+}

@@ -1,0 +1,51 @@
+// Says every few seconds that this process is alive, and what it costs; a tombstone when it stops in order.
+import { hostname } from 'node:os'
+import { HEARTBEAT_MS, type Role, workerCodec, workersTopic } from '../../topics/workers.ts'
+import { controlPartition } from './partitioner.ts'
+import type { RecordProducer } from './producer.ts'
+
+export interface HeartbeatOptions {
+  readonly workerId: string
+  readonly role: Role
+  readonly pool: string
+  readonly owned: () => number[]
+  readonly onFatal: (error: Error) => void
+}
+
+/** Sends the first heartbeat before it resolves. */
+export async function startHeartbeat(
+  producer: RecordProducer,
+  options: HeartbeatOptions,
+): Promise<{ stop(): Promise<void> }> {
+  const startedAt = BigInt(Date.now())
+  const partition = controlPartition(options.workerId)
+  const send = async (): Promise<void> => {
+    const usage = process.resourceUsage()
+    const value = workerCodec.encode({
+      worker_id: options.workerId,
+      role: options.role,
+      pool: options.pool,
+      host: hostname(),
+      pid: process.pid,
+      rss_bytes: BigInt(process.memoryUsage.rss()),
+      rss_peak_bytes: BigInt(usage.maxRSS) * 1024n,
+      cpu_ms: BigInt(Math.round((usage.userCPUTime + usage.systemCPUTime) / 1000)),
+      partitions: options.owned(),
+      started_at: startedAt,
+      at: BigInt(Date.now()),
+    })
+    await producer.send([{ topic: workersTopic, partition, key: options.workerId, value }])
+  }
+  await send()
+  let sending = Promise.resolve()
+  const timer = setInterval(() => {
+    sending = sending.then(send).catch(options.onFatal)
+  }, HEARTBEAT_MS)
+  return {
+    stop: async () => {
+      clearInterval(timer)
+      await sending
+      await producer.send([{ topic: workersTopic, partition, key: options.workerId, value: null }])
+    },
+  }
+}

@@ -1,0 +1,127 @@
+// A consumer group whose member runs one async function for each partition it owns. Every role's main loop is such a
+// function. Offsets are committed by hand; a rebalance ends the functions and starts new ones from what was committed.
+import type { Consumer, KafkaMessage } from 'kafkajs'
+import type { TopicSpec } from '../../topics/topic.ts'
+import type { KafkaClient } from './client.ts'
+import { coPartitionAssigner } from './co-partition-assigner.ts'
+import { Lane, type LaneFeed, type LaneRecord } from './lane.ts'
+
+export interface LaneConsumer {
+  /** Partitions owned now, over all topics. */
+  owned(): number[]
+  /** Lets every lane finish and commit what it has in hand, then leaves the group. */
+  drain(): Promise<void>
+}
+
+export interface LaneConsumerOptions {
+  /** Group name without the prefix. */
+  readonly group: string
+  readonly topics: readonly TopicSpec[]
+  /** Runs while a partition is owned; returns soon after `lane.next()` gave null. An error is fatal. */
+  readonly onLane: (lane: Lane) => Promise<void>
+  readonly onFatal: (error: Error) => void
+}
+
+export async function consumeLanes(client: KafkaClient, options: LaneConsumerOptions): Promise<LaneConsumer> {
+  const { kafka, log } = client
+  const groupId = client.name(options.group)
+  const admin = kafka.admin()
+  const consumer = kafka.consumer({
+    groupId,
+    sessionTimeout: client.sessionTimeoutMs,
+    rebalanceTimeout: client.sessionTimeoutMs,
+    heartbeatInterval: Math.floor(client.sessionTimeoutMs / 4),
+    partitionAssigners: [coPartitionAssigner],
+    // A paused partition is asked for again only with the next fetch, so a fetch must not wait long for others.
+    maxWaitTimeInMs: 100,
+    maxBytesPerPartition: 1024 * 1024,
+  })
+  const lanes = new Map<string, { lane: Lane; finished: Promise<void> }>()
+  let draining = false
+
+  function start(topic: string, partition: number, after: Promise<void>): void {
+    const lane = new Lane(topic, partition, feedOf(consumer, admin, groupId, topic, partition))
+    const finished = after
+      .then(() => options.onLane(lane))
+      .catch((error: Error) => {
+        // What fails after the partition was taken away is the new owner's to repeat.
+        if (lane.revoked.aborted) log.info({ topic, partition, err: error }, 'lane ended after it was revoked')
+        else options.onFatal(error)
+      })
+    lanes.set(laneKey(topic, partition), { lane, finished })
+  }
+
+  function revokeAll(): void {
+    for (const { lane } of lanes.values()) lane.revoke()
+  }
+
+  consumer.on(consumer.events.REBALANCING, revokeAll)
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    revokeAll()
+    const before = new Map(lanes)
+    lanes.clear()
+    if (draining) return
+    for (const [topic, partitions] of Object.entries(payload.memberAssignment)) {
+      for (const partition of partitions)
+        start(topic, partition, before.get(laneKey(topic, partition))?.finished ?? Promise.resolve())
+    }
+    log.info({ group: options.group, partitions: [...lanes.keys()].length }, 'partitions assigned')
+  })
+  consumer.on(consumer.events.CRASH, ({ payload }) => {
+    revokeAll()
+    if (!payload.restart) options.onFatal(payload.error)
+  })
+
+  await Promise.all([admin.connect(), consumer.connect()])
+  await consumer.subscribe({ topics: options.topics.map(client.topic), fromBeginning: true })
+  const joined = new Promise<void>((resolve) => {
+    consumer.on(consumer.events.GROUP_JOIN, () => resolve())
+  })
+  await consumer.run({
+    autoCommit: false,
+    partitionsConsumedConcurrently: 1,
+    eachBatch: async ({ batch, isStale }) => {
+      if (isStale()) return
+      lanes.get(laneKey(batch.topic, batch.partition))?.lane.push(batch.messages.map(toRecord))
+    },
+  })
+  await joined
+
+  return {
+    owned: () => [...new Set([...lanes.values()].map(({ lane }) => lane.partition))].sort((a, b) => a - b),
+    drain: async () => {
+      draining = true
+      for (const { lane } of lanes.values()) lane.drain()
+      await Promise.all([...lanes.values()].map(({ finished }) => finished))
+      await Promise.all([consumer.disconnect(), admin.disconnect()])
+    },
+  }
+}
+
+function feedOf(
+  consumer: Consumer,
+  admin: ReturnType<KafkaClient['kafka']['admin']>,
+  groupId: string,
+  topic: string,
+  partition: number,
+): LaneFeed {
+  return {
+    pause: () => consumer.pause([{ topic, partitions: [partition] }]),
+    resume: () => consumer.resume([{ topic, partitions: [partition] }]),
+    seek: (offset) => consumer.seek({ topic, partition, offset: String(offset) }),
+    commit: (offset) => consumer.commitOffsets([{ topic, partition, offset: String(offset) }]),
+    committed: async () => {
+      const [entry] = await admin.fetchOffsets({ groupId, topics: [topic] })
+      const offset = entry?.partitions.find((candidate) => candidate.partition === partition)?.offset
+      return offset === undefined || offset === '-1' ? null : BigInt(offset)
+    },
+  }
+}
+
+function laneKey(topic: string, partition: number): string {
+  return `${topic}/${partition}`
+}
+
+function toRecord(message: KafkaMessage): LaneRecord {
+  return { offset: BigInt(message.offset), key: message.key, value: message.value, headers: message.headers ?? {} }
+}

@@ -1,0 +1,116 @@
+// Writes the progress ledger: what a stage has made durable of a lane. Totals are cumulative, so of several reports of one
+// key only the newest matters; they gather in each process for a moment and go out together. One record each for twelve
+// lanes and stages, ten times a second, would cost every process that tails the topic more than scoring does.
+import type { JobSnapshot } from '../../topics/jobs.ts'
+import { type ProgressEntry, progressCodec, progressKey, progressTopic, type Stage } from '../../topics/progress.ts'
+import { controlPartition } from './partitioner.ts'
+import type { RecordProducer } from './producer.ts'
+
+export interface LedgerTotals {
+  readonly offset: bigint
+  readonly chunks: bigint
+  readonly rows: bigint
+  readonly failedRows: bigint
+  readonly bytes: bigint
+}
+
+export const NO_TOTALS: LedgerTotals = { offset: -1n, chunks: 0n, rows: 0n, failedRows: 0n, bytes: 0n }
+
+/** How long reports gather: ten updates a second are smooth to look at, and feed the reader's window often enough. */
+const GATHER_MS = 100
+
+/** One for each process. */
+export class LedgerWriter {
+  readonly #producer: RecordProducer
+  readonly #onError: (error: Error) => void
+  #gathered = new Map<string, ProgressEntry>()
+  #timer: NodeJS.Timeout | undefined
+  /** Sends follow each other, so an older total never comes after a newer one. */
+  #sent: Promise<void> = Promise.resolve()
+
+  constructor(producer: RecordProducer, onError: (error: Error) => void) {
+    this.#producer = producer
+    this.#onError = onError
+  }
+
+  /** Writes the entry within a moment. */
+  soon(entry: ProgressEntry): void {
+    this.#gathered.set(progressKey(entry), entry)
+    this.#timer ??= setTimeout(() => {
+      this.#flush().catch(this.#onError)
+    }, GATHER_MS)
+  }
+
+  /** Writes the entry, and what has gathered; resolves when it is replicated. */
+  now(entry: ProgressEntry): Promise<void> {
+    this.#gathered.set(progressKey(entry), entry)
+    return this.#flush()
+  }
+
+  /** Writes what has gathered. */
+  async close(): Promise<void> {
+    await this.#flush()
+  }
+
+  #flush(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const records = [...this.#gathered].map(([key, entry]) => ({
+      topic: progressTopic,
+      partition: controlPartition(entry.tenant_id),
+      key,
+      value: progressCodec.encode(entry),
+    }))
+    this.#gathered = new Map()
+    if (records.length) this.#sent = this.#sent.then(() => this.#producer.send(records))
+    return this.#sent
+  }
+}
+
+/** One stage's account of one lane of a job's attempt (lane -1: of the attempt as a whole). */
+export class Ledger {
+  readonly #writer: LedgerWriter
+  readonly #base: Pick<ProgressEntry, 'job_id' | 'tenant_id' | 'stage' | 'lane' | 'attempt' | 'worker_id'>
+  #last: LedgerTotals = NO_TOTALS
+
+  constructor(context: { ledger: LedgerWriter; workerId: string }, job: JobSnapshot, stage: Stage, lane: number) {
+    this.#writer = context.ledger
+    this.#base = {
+      job_id: job.job_id,
+      tenant_id: job.tenant_id,
+      stage,
+      lane,
+      attempt: job.attempt,
+      worker_id: context.workerId,
+    }
+  }
+
+  /** Reports totals within a moment. */
+  report(totals: LedgerTotals): void {
+    this.#last = totals
+    this.#writer.soon(this.#entry(totals, false, null))
+  }
+
+  /** The lane (or the query) is complete. */
+  done(totals: LedgerTotals): Promise<void> {
+    return this.#writer.now(this.#entry(totals, true, null))
+  }
+
+  /** The stage cannot go on with this attempt. */
+  fail(error: NonNullable<ProgressEntry['error']>): Promise<void> {
+    return this.#writer.now(this.#entry(this.#last, false, error))
+  }
+
+  /** Says that this worker is about to do the stage. */
+  claim(): Promise<void> {
+    return this.#writer.now(this.#entry(NO_TOTALS, false, null))
+  }
+
+  #entry(
+    { offset, chunks, rows, failedRows, bytes }: LedgerTotals,
+    done: boolean,
+    error: ProgressEntry['error'],
+  ): ProgressEntry {
+    return { ...this.#base, offset, chunks, rows, failed_rows: failedRows, bytes, done, error, at: BigInt(Date.now()) }
+  }
+}

@@ -1,0 +1,135 @@
+// What a process knows of the service: the compacted topics as maps in memory, kept up to date by a tail.
+import { EventEmitter } from 'node:events'
+import { isTerminal, type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
+import { type ModelRecord, modelCodec, modelKey, modelsTopic } from '../../topics/models.ts'
+import { type ProgressEntry, progressCodec, progressTopic } from '../../topics/progress.ts'
+import { type WorkerHeartbeat, workerCodec, workersTopic } from '../../topics/workers.ts'
+import type { KafkaClient } from './client.ts'
+import { startTail, type Tail, type TailedTopic, type TailRecord } from './tail.ts'
+
+export type ViewName = 'jobs' | 'progress' | 'models' | 'workers'
+
+interface ViewEvents {
+  job: [job: JobSnapshot]
+  progress: [entry: ProgressEntry]
+  model: [model: ModelRecord]
+}
+
+export class Views {
+  readonly jobs = new Map<string, JobSnapshot>()
+  /** `tenant/model@version` → model. */
+  readonly models = new Map<string, ModelRecord>()
+  readonly workers = new Map<string, WorkerHeartbeat>()
+  readonly changes = new EventEmitter<ViewEvents>()
+  readonly #progress = new Map<string, Map<string, ProgressEntry>>()
+  readonly #partitions = new Map<string, number>()
+  #tail: Tail | undefined
+
+  /** Follows these topics from their start; resolves when everything in them now is known. The other maps stay empty. */
+  static async open(client: KafkaClient, names: readonly ViewName[], onFatal: (error: Error) => void): Promise<Views> {
+    const views = new Views()
+    // Every role, every job and every request may listen.
+    views.changes.setMaxListeners(0)
+    const topics: Record<ViewName, TailedTopic> = {
+      jobs: { spec: jobsTopic, onRecord: (record) => views.#onJob(record) },
+      progress: { spec: progressTopic, onRecord: (record) => views.#onProgress(record) },
+      models: { spec: modelsTopic, onRecord: (record) => views.#onModel(record) },
+      workers: { spec: workersTopic, onRecord: (record) => views.#onWorker(record) },
+    }
+    views.#tail = await startTail(
+      client,
+      names.map((name) => topics[name]),
+      onFatal,
+    )
+    return views
+  }
+
+  /** The ledger entries of a job, by `stage/lane`. */
+  progressOf(jobId: string): ReadonlyMap<string, ProgressEntry> {
+    return this.#progress.get(jobId) ?? NO_PROGRESS
+  }
+
+  /** The jobs of one control partition. */
+  jobsOfPartition(partition: number): JobSnapshot[] {
+    return [...this.jobs.values()].filter((job) => this.#partitions.get(job.job_id) === partition)
+  }
+
+  /** The newest version of a model, or the given one. */
+  findModel(tenantId: string, modelId: string, version: number | null): ModelRecord | undefined {
+    if (version !== null) return this.models.get(modelKey({ tenant_id: tenantId, model_id: modelId, version }))
+    let newest: ModelRecord | undefined
+    for (const model of this.models.values()) {
+      if (model.tenant_id === tenantId && model.model_id === modelId && model.version > (newest?.version ?? 0))
+        newest = model
+    }
+    return newest
+  }
+
+  /** The job, also if its snapshot is still on its way: then waits until everything written so far is known. */
+  async findJob(jobId: string): Promise<JobSnapshot | undefined> {
+    const known = this.jobs.get(jobId)
+    if (known) return known
+    await this.#tail?.caughtUp(jobsTopic)
+    return this.jobs.get(jobId)
+  }
+
+  async caughtUp(): Promise<void> {
+    await this.#tail?.caughtUp()
+  }
+
+  async close(): Promise<void> {
+    await this.#tail?.close()
+  }
+
+  #onJob({ key, value, partition }: TailRecord): void {
+    if (!value) {
+      this.jobs.delete(key)
+      this.#partitions.delete(key)
+      this.#progress.delete(key)
+      return
+    }
+    const job = jobCodec.decode(value)
+    this.jobs.set(key, job)
+    this.#partitions.set(key, partition)
+    // A finished job's totals are in its snapshot; keeping every ledger entry would grow with every job ever run.
+    if (isTerminal(job.status)) this.#progress.delete(key)
+    this.changes.emit('job', job)
+  }
+
+  #onProgress({ key, value }: TailRecord): void {
+    const jobId = key.slice(0, key.indexOf('/'))
+    const slot = key.slice(key.indexOf('/') + 1)
+    if (!value) {
+      this.#progress.get(jobId)?.delete(slot)
+      return
+    }
+    const entry = progressCodec.decode(value)
+    const job = this.jobs.get(jobId)
+    if (job && isTerminal(job.status)) return
+    let entries = this.#progress.get(jobId)
+    if (!entries) {
+      entries = new Map()
+      this.#progress.set(jobId, entries)
+    }
+    // The first claim of an attempt counts; its key names the worker, so a second claim has another slot.
+    entries.set(slot, entry)
+    this.changes.emit('progress', entry)
+  }
+
+  #onModel({ key, value }: TailRecord): void {
+    if (!value) {
+      this.models.delete(key)
+      return
+    }
+    const model = modelCodec.decode(value)
+    this.models.set(key, model)
+    this.changes.emit('model', model)
+  }
+
+  #onWorker({ key, value }: TailRecord): void {
+    if (value) this.workers.set(key, workerCodec.decode(value))
+    else this.workers.delete(key)
+  }
+}
+
+const NO_PROGRESS: ReadonlyMap<string, ProgressEntry> = new Map()

@@ -1,0 +1,96 @@
+// What every role is given when its process starts, and how a process ends: orderly on SIGTERM, at once on a fatal error.
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Logger } from 'pino'
+import { type Connectors, openConnectors } from '../connectors/index.ts'
+import type { Role } from '../topics/workers.ts'
+import type { Config } from './config.ts'
+import { createKafkaClient, type KafkaClient } from './kafka/client.ts'
+import { startHeartbeat } from './kafka/heartbeat.ts'
+import { LedgerWriter } from './kafka/ledger.ts'
+import { openProducer, type RecordProducer } from './kafka/producer.ts'
+import { type ViewName, Views } from './kafka/views.ts'
+
+export interface ProcessContext {
+  readonly config: Config
+  readonly log: Logger
+  readonly workerId: string
+  readonly client: KafkaClient
+  readonly producer: RecordProducer
+  readonly ledger: LedgerWriter
+  readonly views: Views
+  readonly connectors: Connectors
+  /** Ends the process: what it owned moves to another. Never returns normal control. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** A role that runs until it is drained. */
+export interface RunningRole {
+  /** Where it listens, if it does. */
+  readonly url?: string
+  /** Partitions or lanes that it owns, for the heartbeat. */
+  owned(): number[]
+  /** Finishes what is in hand, commits, leaves its groups. */
+  drain(): Promise<void>
+}
+
+/** What each role must know; every record of a tailed topic costs every process that tails it. */
+const TAILED: Record<Role, readonly ViewName[]> = {
+  api: ['jobs', 'progress', 'models', 'workers'],
+  controller: ['jobs', 'progress', 'models'],
+  reader: ['jobs', 'progress'],
+  scorer: ['jobs', 'models'],
+  sink: ['jobs'],
+}
+
+/** Connects, runs a role, and resolves when SIGTERM has drained it. */
+export async function runRole(
+  role: Role,
+  config: Config,
+  log: Logger,
+  start: (context: ProcessContext) => Promise<RunningRole>,
+): Promise<void> {
+  const workerId = `${role}-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
+  const onFatal = (error: Error): void => {
+    log.fatal({ err: error }, 'fatal: the process ends and its partitions move')
+    process.exit(1)
+  }
+  const client = createKafkaClient(
+    { brokers: config.kafkaBrokers, topicPrefix: config.topicPrefix, sessionTimeoutMs: config.sessionTimeoutMs },
+    workerId,
+    log,
+  )
+  const stopping = stopSignal()
+  const connectors = openConnectors(config)
+  const [producer, views] = await Promise.all([openProducer(client), Views.open(client, TAILED[role], onFatal)])
+  const ledger = new LedgerWriter(producer, onFatal)
+  const running = await start({ config, log, workerId, client, producer, ledger, views, connectors, onFatal })
+  const heartbeat = await startHeartbeat(producer, {
+    workerId,
+    role,
+    pool: role === 'scorer' ? config.scorerPool : '',
+    owned: running.owned,
+    onFatal,
+  })
+  log.info({ role }, 'ready')
+  process.send?.({ type: 'ready', role, url: running.url })
+
+  await stopping
+  log.info({ role }, 'draining')
+  await running.drain()
+  await ledger.close()
+  await heartbeat.stop()
+  await Promise.all([views.close(), producer.close(), connectors.close()])
+  log.info({ role }, 'stopped')
+}
+
+/** Resolves at SIGTERM or SIGINT, or when the supervisor's channel closes because the supervisor is gone. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve())
+    // Under a supervisor Ctrl-C reaches the whole terminal group; the supervisor then orders the stop with SIGTERM.
+    if (process.send) process.on('SIGINT', () => {})
+    else process.once('SIGINT', () => resolve())
+    process.once('disconnect', () => resolve())
+  })
+}

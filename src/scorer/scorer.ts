@@ -1,0 +1,113 @@
+// SCORER: consumes the chunks of its pool, scores them and passes the predictions on in the same lane, in the same order.
+// A crash makes the next owner score the uncommitted chunks again; the sink drops what it has already.
+import { type ChunkHeader, chunksTopics, parseChunkHeaders } from '../../topics/chunks.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
+import { isTerminal } from '../../topics/jobs.ts'
+import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
+import { scoredHeaders, scoredTopics, sinkKind } from '../../topics/scored.ts'
+import { deadRecord } from '../kafka/dead-record.ts'
+import type { Lane, LaneRecord } from '../kafka/lane.ts'
+import { consumeLanes } from '../kafka/lane-consumer.ts'
+import type { OutgoingRecord } from '../kafka/producer.ts'
+import { wantedJob } from '../kafka/wanted.ts'
+import { ModelError } from '../model/model.ts'
+import { openModelStore } from '../model/store.ts'
+import type { ProcessContext, RunningRole } from '../process.ts'
+import { LaneLedgers } from './lane-ledgers.ts'
+import { LoadedModels } from './loaded-models.ts'
+import { scoreChunk } from './score-chunk.ts'
+
+/**
+ * Bytes of chunks taken at once: their predictions go in one send and one commit, which costs as much as scoring a
+ * chunk or two; larger, and a crash would repeat more.
+ */
+const TAKE_BYTES = 256 * 1024
+
+export async function startScorer(context: ProcessContext): Promise<RunningRole> {
+  const { config, views } = context
+  const models = new LoadedModels(await openModelStore(config.modelStore))
+  views.changes.on('job', (job) => {
+    if (isTerminal(job.status)) models.forget(job.job_id)
+  })
+  const consumer = await consumeLanes(context.client, {
+    group: `scorer.${config.scorerPool}`,
+    topics: [chunksTopics[config.scorerPool]],
+    onLane: (lane) => runLane(lane, models, context),
+    onFatal: context.onFatal,
+  })
+  return {
+    owned: consumer.owned,
+    drain: async () => {
+      await consumer.drain()
+      await models.close()
+    },
+  }
+}
+
+async function runLane(lane: Lane, models: LoadedModels, context: ProcessContext): Promise<void> {
+  const ledgers = new LaneLedgers(lane.partition, context)
+  for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
+    const scored: OutgoingRecord[] = []
+    for (const record of records) {
+      if (lane.revoked.aborted) return
+      scored.push(...(await scoreRecord(record, lane, ledgers, models, context)))
+    }
+    if (lane.revoked.aborted) return
+    if (scored.length) await context.producer.send(scored)
+    const next = (records.at(-1) as LaneRecord).offset + 1n
+    await lane.commit(next)
+    await ledgers.report(next)
+  }
+}
+
+/** What a chunk becomes in the scored topic; nothing if it is not wanted any more. */
+async function scoreRecord(
+  record: LaneRecord,
+  lane: Lane,
+  ledgers: LaneLedgers,
+  models: LoadedModels,
+  context: ProcessContext,
+): Promise<OutgoingRecord[]> {
+  let header: ChunkHeader
+  try {
+    header = parseChunkHeaders(record.headers)
+  } catch (error) {
+    return [deadRecord(record, lane, (error as Error).message)]
+  }
+  const job = await wantedJob(context.views, header)
+  if (!job || ledgers.hasFailed(job)) return []
+  try {
+    return [await scoreWanted(header, record, job, lane, ledgers, models, context)]
+  } catch (error) {
+    // What the model or its bytes are to blame for ends the job; anything else ends the process, and the lane moves.
+    if (!(error instanceof ModelError)) throw error
+    await ledgers.fail(job, { code: error.code, message: error.message, retriable: false })
+    return []
+  }
+}
+
+async function scoreWanted(
+  header: ChunkHeader,
+  record: LaneRecord,
+  job: JobSnapshot,
+  lane: Lane,
+  ledgers: LaneLedgers,
+  models: LoadedModels,
+  context: ProcessContext,
+): Promise<OutgoingRecord> {
+  const topic = scoredTopics[sinkKind(job.output.destination)]
+  if (header.type === 'end') {
+    ledgers.ended(job, header)
+    return { topic, partition: lane.partition, value: Buffer.alloc(0), headers: scoredHeaders(header, []) }
+  }
+  const model = context.views.findModel(job.tenant_id, job.model_id, job.model_version)
+  if (!model)
+    throw new ModelError('model_missing', `model ${job.model_id}@${job.model_version} is not registered any more`)
+  const { batch, failed } = await models.use(job, model, ({ session, plan }) =>
+    scoreChunk(session, plan, decodeColumns(record.value ?? new Uint8Array(0))),
+  )
+  const payload = encodeColumns(batch)
+  const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  ledgers.scored(job, header, failed.length, value.byteLength)
+  return { topic, partition: lane.partition, value, headers: scoredHeaders(header, failed) }
+}

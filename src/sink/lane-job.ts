@@ -1,0 +1,132 @@
+// One attempt of a job in one lane of a sink: its writer, what was accepted of it, and its entry in the ledger.
+import { ConnectorError, type LanePosition, type LaneWriter, type ScoredChunk } from '../../connectors/connector.ts'
+import type { ChunkHeader } from '../../topics/chunks.ts'
+import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
+import { decodeColumns } from '../../topics/payload.ts'
+import type { FailedRow } from '../../topics/scored.ts'
+import { sinkJob } from '../job/sink-job.ts'
+import type { Lane, LaneRecord } from '../kafka/lane.ts'
+import { Ledger } from '../kafka/ledger.ts'
+import { controlPartition } from '../kafka/partitioner.ts'
+import type { OutgoingRecord } from '../kafka/producer.ts'
+import type { ProcessContext } from '../process.ts'
+import { LaneIntake } from './lane-intake.ts'
+
+export class LaneJob {
+  readonly job: JobSnapshot
+  readonly #lane: Lane
+  readonly #writer: LaneWriter
+  readonly #intake: LaneIntake
+  readonly #ledger: Ledger
+  readonly #context: ProcessContext
+  #chunks: ScoredChunk[] = []
+  #deadLetters: OutgoingRecord[] = []
+  #ended = false
+  #told = false
+
+  private constructor(job: JobSnapshot, lane: Lane, writer: LaneWriter, context: ProcessContext) {
+    this.job = job
+    this.#lane = lane
+    this.#writer = writer
+    this.#intake = new LaneIntake(writer.position)
+    this.#ledger = new Ledger(context, job, 'sink', lane.partition)
+    this.#context = context
+  }
+
+  /** Opens the lane where its durable position is. */
+  static async open(job: JobSnapshot, lane: Lane, context: ProcessContext): Promise<LaneJob> {
+    const sink = context.connectors.sinkFor(job.output.destination)
+    if (!sink)
+      throw new ConnectorError('destination_not_supported', `no connector for ${job.output.destination}`, {
+        retriable: false,
+      })
+    return new LaneJob(job, lane, await sink.openLane(sinkJob(job), lane.partition), context)
+  }
+
+  /** Takes a record in. Throws `ConnectorError('chunks_lost')` when one before it is missing. */
+  accept(header: ChunkHeader, record: LaneRecord, failed: readonly FailedRow[]): void {
+    const expected = this.#intake.nextSeq
+    const verdict = this.#intake.judge(header, record.offset)
+    if (verdict === 'duplicate') return
+    if (verdict === 'gap') {
+      const message = `lane ${this.#lane.partition}: expected chunk ${expected}, got ${header.seq}; records between them were lost (did the topic's retention overtake the sink?)`
+      throw new ConnectorError('chunks_lost', message, { retriable: false })
+    }
+    if (header.type === 'end') {
+      this.#ended = true
+      return
+    }
+    this.#chunks.push({
+      seq: header.seq,
+      batch: decodeColumns(record.value ?? new Uint8Array(0)),
+      failedRows: failed.length,
+    })
+    for (const row of failed) this.#deadLetters.push(this.#deadLetter(header, record, row))
+  }
+
+  /** Writes what was taken in; the offset of the oldest record that is not durable after it, if any. */
+  async write(): Promise<bigint | null> {
+    let position = this.#writer.position
+    if (this.#chunks.length) position = await this.#writer.write(this.#chunks)
+    this.#chunks = []
+    if (this.#ended && !position.done) position = await this.#writer.end()
+    if (this.#deadLetters.length) await this.#context.producer.send(this.#deadLetters)
+    this.#deadLetters = []
+    this.#intake.durable(position.chunks, position.done)
+    return this.#intake.oldestOpen()
+  }
+
+  /** Nothing of this lane is outstanding any more, and the ledger knows. */
+  get finished(): boolean {
+    return this.#writer.position.done && this.#told
+  }
+
+  /** Tells the ledger what is durable, once the offset is committed. */
+  async report(offset: bigint): Promise<void> {
+    const totals = toTotals(this.#writer.position, offset)
+    if (!this.#writer.position.done) {
+      this.#ledger.report(totals)
+    } else if (!this.#told) {
+      await this.#ledger.done(totals)
+      this.#told = true
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close()
+  }
+
+  #deadLetter(header: ChunkHeader, record: LaneRecord, { row, reason, input }: FailedRow): OutgoingRecord {
+    const { job_id, tenant_id } = this.job
+    const letter: DeadLetter = {
+      kind: 'row',
+      reason,
+      tenant_id,
+      job_id,
+      id: `${job_id}/${header.attempt}/${this.#lane.partition}/${header.seq}/${row}`,
+      content: input,
+      origin: { topic: this.#lane.topic, partition: this.#lane.partition, offset: String(record.offset) },
+      at: new Date().toISOString(),
+    }
+    return {
+      topic: deadLettersTopic,
+      partition: controlPartition(tenant_id),
+      key: job_id,
+      value: Buffer.from(JSON.stringify(letter)),
+    }
+  }
+}
+
+function toTotals(
+  position: LanePosition,
+  offset: bigint,
+): { offset: bigint; chunks: bigint; rows: bigint; failedRows: bigint; bytes: bigint } {
+  return {
+    offset,
+    chunks: BigInt(position.chunks),
+    rows: position.rows,
+    failedRows: position.failedRows,
+    bytes: position.bytes,
+  }
+}

@@ -1,0 +1,185 @@
+// SINK: consumes scored chunks and makes them durable through the destination's connector. The offset that is committed
+// is that of the oldest chunk not durable yet; after a passing failure the lane is read again from there.
+import { ConnectorError } from '../../connectors/connector.ts'
+import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
+import { parseScoredHeaders, scoredTopics } from '../../topics/scored.ts'
+import { deadRecord } from '../kafka/dead-record.ts'
+import type { Lane, LaneRecord } from '../kafka/lane.ts'
+import { consumeLanes } from '../kafka/lane-consumer.ts'
+import { Ledger } from '../kafka/ledger.ts'
+import { wantedJob } from '../kafka/wanted.ts'
+import type { ProcessContext, RunningRole } from '../process.ts'
+import { Backoff } from './backoff.ts'
+import { LaneJob } from './lane-job.ts'
+
+/** Bytes taken at once: what goes into one transaction of a table. Larger ones cost memory, smaller ones round trips. */
+const TAKE_BYTES = 1024 * 1024
+
+export async function startSink(context: ProcessContext): Promise<RunningRole> {
+  const consumers = await Promise.all(
+    context.config.sinkKinds.map((kind) =>
+      consumeLanes(context.client, {
+        group: `sink.${kind}`,
+        topics: [scoredTopics[kind]],
+        onLane: (lane) => runLane(lane, context),
+        onFatal: context.onFatal,
+      }),
+    ),
+  )
+  return {
+    owned: () => [...new Set(consumers.flatMap((consumer) => consumer.owned()))].sort((a, b) => a - b),
+    drain: async () => {
+      await Promise.all(consumers.map((consumer) => consumer.drain()))
+    },
+  }
+}
+
+async function runLane(lane: Lane, context: ProcessContext): Promise<void> {
+  const state: LaneState = { jobs: new Map(), broken: new Set() }
+  const backoff = new Backoff()
+  try {
+    for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
+      try {
+        await takeIn(records, lane, state, context)
+        backoff.reset()
+      } catch (error) {
+        if (lane.revoked.aborted) return
+        if (!(error instanceof LaneJobError)) throw error
+        await settle(error, lane, state, backoff, context)
+      }
+    }
+  } finally {
+    await closeAll(state)
+  }
+}
+
+interface LaneState {
+  /** Open jobs of this lane by `job/attempt`. */
+  readonly jobs: Map<string, LaneJob>
+  /** `job/attempt` that failed here: their records are skipped until the controller has said so to everyone. */
+  readonly broken: Set<string>
+}
+
+/** A destination's failure, and whose it is. */
+class LaneJobError extends Error {
+  readonly job: JobSnapshot
+  readonly failure: ConnectorError
+
+  constructor(job: JobSnapshot, failure: ConnectorError) {
+    super(failure.message, { cause: failure })
+    this.name = 'LaneJobError'
+    this.job = job
+    this.failure = failure
+  }
+}
+
+/** Accept, write, commit, report: in this order, so that nothing is committed that is not durable. */
+async function takeIn(
+  records: readonly LaneRecord[],
+  lane: Lane,
+  state: LaneState,
+  context: ProcessContext,
+): Promise<void> {
+  for (const record of records) await accept(record, lane, state, context)
+  let commit = (records.at(-1) as LaneRecord).offset + 1n
+  for (const laneJob of state.jobs.values()) {
+    if (lane.revoked.aborted) return
+    if (isOver(laneJob.job, context)) {
+      await drop(laneJob, state)
+      continue
+    }
+    const open = await blame(laneJob.job, () => laneJob.write())
+    if (open !== null && open < commit) commit = open
+  }
+  await lane.commit(commit)
+  for (const laneJob of state.jobs.values()) {
+    await laneJob.report(commit)
+    if (laneJob.finished) await drop(laneJob, state)
+  }
+}
+
+async function accept(record: LaneRecord, lane: Lane, state: LaneState, context: ProcessContext): Promise<void> {
+  let parsed: ReturnType<typeof parseScoredHeaders>
+  try {
+    parsed = parseScoredHeaders(record.headers)
+  } catch (error) {
+    await context.producer.send([deadRecord(record, lane, (error as Error).message)])
+    return
+  }
+  const { header, failed } = parsed
+  const job = await wantedJob(context.views, header)
+  if (!job || state.broken.has(keyOf(job))) return
+  let laneJob = state.jobs.get(keyOf(job))
+  if (!laneJob) {
+    laneJob = await blame(job, () => LaneJob.open(job, lane, context))
+    state.jobs.set(keyOf(job), laneJob)
+  }
+  const open = laneJob
+  await blame(job, async () => open.accept(header, record, failed))
+}
+
+/**
+ * After a destination's failure. Its job may be over meanwhile, and its staging gone: then nothing is wrong. A passing
+ * failure is waited out and the lane read again from what is durable; any other ends the job.
+ */
+async function settle(
+  { job, failure }: LaneJobError,
+  lane: Lane,
+  state: LaneState,
+  backoff: Backoff,
+  context: ProcessContext,
+): Promise<void> {
+  await context.views.caughtUp()
+  if (!isOver(job, context)) {
+    const patient = failure.retriable && (await backoff.wait(lane))
+    context.log.warn(
+      {
+        jobId: job.job_id,
+        attempt: job.attempt,
+        lane: lane.partition,
+        code: failure.code,
+        err: failure,
+        again: patient,
+      },
+      'sink failed',
+    )
+    if (!patient && !lane.ended) {
+      state.broken.add(keyOf(job))
+      await new Ledger(context, job, 'sink', lane.partition).fail({
+        code: failure.code,
+        message: failure.message,
+        retriable: false,
+      })
+    }
+  }
+  await closeAll(state)
+  await lane.rewind()
+}
+
+async function blame<T>(job: JobSnapshot, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof ConnectorError) throw new LaneJobError(job, error)
+    throw error
+  }
+}
+
+function isOver(job: JobSnapshot, { views }: ProcessContext): boolean {
+  const now = views.jobs.get(job.job_id)
+  return !now || isTerminal(now.status) || now.attempt !== job.attempt
+}
+
+async function drop(laneJob: LaneJob, state: LaneState): Promise<void> {
+  state.jobs.delete(keyOf(laneJob.job))
+  await laneJob.close()
+}
+
+async function closeAll(state: LaneState): Promise<void> {
+  for (const laneJob of state.jobs.values()) await laneJob.close()
+  state.jobs.clear()
+}
+
+function keyOf(job: JobSnapshot): string {
+  return `${job.job_id}/${job.attempt}`
+}

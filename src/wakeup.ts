@@ -1,0 +1,22 @@
+// Lets one loop wait for something to happen. A signal that comes while nobody waits is remembered once, so none is lost.
+export class Wakeup {
+  #signalled = false
+  #resolve: (() => void) | null = null
+
+  signal(): void {
+    this.#signalled = true
+    this.#resolve?.()
+  }
+
+  /** Resolves at the next signal, or at once if there was one since the last wait. One waiter at a time. */
+  async wait(): Promise<'woken'> {
+    if (!this.#signalled) {
+      await new Promise<void>((resolve) => {
+        this.#resolve = resolve
+      })
+      this.#resolve = null
+    }
+    this.#signalled = false
+    return 'woken'
+  }
+}

@@ -1,0 +1,82 @@
+// What tests do with a running service again and again: fill a table, register a model, submit, wait for the end.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import type { JsonObject, Service } from './service.ts'
+import { until } from './until.ts'
+
+const MODELS = join(import.meta.dirname, '../fixtures/models')
+const CHURN = join(import.meta.dirname, '../../examples/churn/churn.onnx')
+
+/** The query of the example. */
+export const CUSTOMERS = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers'
+
+/** Fills `customers` with ids 1 … rows and three features. */
+export async function seedCustomers({ query }: Service, rows: number, table = 'customers'): Promise<void> {
+  await query(`CREATE TABLE ${table} (customer_id bigint PRIMARY KEY, tenure integer, monthly_charges double precision, total_charges double precision)`)
+  await query(
+    `INSERT INTO ${table} SELECT i, 1 + i % 72, 18.25 + (i * 7919 % 10050) / 100.0, (i * 104729 % 800000) / 100.0 FROM generate_series(1, $1::bigint) i`,
+    [rows],
+  )
+}
+
+/** Registers one of the models in test/fixtures, or the example's. */
+export async function registerModel(service: Service, modelId: string, file: string, features?: string): Promise<JsonObject> {
+  const bytes = await modelBytes(file)
+  const query = features ? `?features=${encodeURIComponent(features)}` : ''
+  const { status, body } = await service.request(`/api/v1/models/${modelId}${query}`, {
+    method: 'PUT',
+    body: bytes,
+    headers: { 'content-type': 'application/octet-stream' },
+  })
+  expect(body, JSON.stringify(body)).toMatchObject({ model_id: modelId })
+  expect(status).toBeLessThan(300)
+  return body
+}
+
+export function modelBytes(file: string): Promise<Uint8Array> {
+  return readFile(file === 'churn.onnx' ? CHURN : join(MODELS, file))
+}
+
+export const CHURN_FEATURES = 'tenure,monthly_charges,total_charges'
+
+/** A submission of the example, with parts replaced. */
+export function churnJob(parts: { query?: string; output?: JsonObject; config?: JsonObject; model_id?: string } = {}): JsonObject {
+  return {
+    model_id: parts.model_id ?? 'churn',
+    input: { source: 'sql', query: parts.query ?? CUSTOMERS },
+    output: parts.output ?? { destination: 'table', table_name: 'predictions.churn_scores', mode: 'overwrite' },
+    config: { batch_size: 1000, parallelism: 4, timeout_minutes: 10, ...parts.config },
+  }
+}
+
+/** Submits and gives the job's id. */
+export async function submit(service: Service, job: JsonObject, headers: Record<string, string> = {}): Promise<string> {
+  const { status, body } = await service.request('/api/v1/inference/batch', { body: job, headers })
+  expect(status, JSON.stringify(body)).toBe(202)
+  return body.job_id as string
+}
+
+export async function statusOf(service: Service, jobId: string): Promise<JsonObject> {
+  const { status, body } = await service.request(`/api/v1/inference/batch/${jobId}`)
+  expect(status, JSON.stringify(body)).toBe(200)
+  return body
+}
+
+/** Waits until the job's status satisfies `fits`. */
+export function whenJob(service: Service, jobId: string, what: string, fits: (job: JsonObject) => boolean, timeoutMs = 60_000): Promise<JsonObject> {
+  return until(
+    async () => {
+      const job = await statusOf(service, jobId)
+      return fits(job) ? job : undefined
+    },
+    { timeoutMs, everyMs: 20, what: `job ${jobId} to be ${what}` },
+  )
+}
+
+/** Waits for the end, which must be `completed`. */
+export async function completed(service: Service, jobId: string, timeoutMs = 60_000): Promise<JsonObject> {
+  const job = await whenJob(service, jobId, 'finished', ({ finished_at }) => finished_at !== null, timeoutMs)
+  expect(job, JSON.stringify(job)).toMatchObject({ status: 'completed', progress: { percentage: 100 } })
+  return job
+}

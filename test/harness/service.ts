@@ -1,0 +1,147 @@
+// A whole service for a test file: every role as a real process of its own, on the run's Kafka and Postgres, with topics,
+// database and directories of its own. Roles can be killed and started one by one.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Kafka, logLevel } from 'kafkajs'
+import pg from 'pg'
+import { afterAll } from 'vitest'
+import { ROLES, type Role } from '../../topics/workers.ts'
+import { freshDatabase, freshPrefix, kafkaBrokers } from './servers.ts'
+
+export interface Service {
+  /** Base URL of the API. */
+  readonly url: string
+  readonly databaseUrl: string
+  readonly prefix: string
+  readonly outputDir: string
+  /** Queries the service's database. */
+  query<T extends pg.QueryResultRow = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<T[]>
+  /** JSON over REST; `body` makes it a POST. */
+  request(
+    path: string,
+    options?: { method?: string; body?: unknown; headers?: Record<string, string> },
+  ): Promise<{ status: number; body: JsonObject; headers: Headers }>
+  /** A Kafka client of the test's own. */
+  kafka(): Kafka
+  processes(role: Role): RoleProcess[]
+  /** Starts one more process of a role and waits until it is ready. */
+  start(role: Role): Promise<RoleProcess>
+}
+
+/** An answer's JSON: a test looks at what it expects to be there. */
+// biome-ignore lint/suspicious/noExplicitAny: every field of every answer would need a cast at its use.
+export type JsonObject = Record<string, any>
+
+export interface RoleProcess {
+  readonly role: Role
+  readonly pid: number
+  /** What it has logged so far. */
+  readonly log: string[]
+  kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: number | null; signal: string | null }>
+}
+
+export interface ServiceOptions {
+  readonly name: string
+  readonly settings?: Record<string, string>
+  /** How many processes of a role; one by default. */
+  readonly roles?: Partial<Record<Role, number>>
+}
+
+/** Starts a service; everything it started is stopped when the test file ends. Call it in beforeAll. */
+export async function startService({ name, settings = {}, roles = {} }: ServiceOptions): Promise<Service> {
+  const databaseUrl = await freshDatabase(name)
+  const prefix = freshPrefix(name)
+  const dataDir = mkdtempSync(join(tmpdir(), `scoreline-${name}-`))
+  const environment = {
+    ...process.env,
+    KAFKA_BROKERS: kafkaBrokers(),
+    KAFKA_TOPIC_PREFIX: prefix,
+    // A killed process is missed after this long; the default of ten seconds would only make the tests slow.
+    KAFKA_SESSION_TIMEOUT_MS: '3000',
+    DATABASE_URL: databaseUrl,
+    DATA_DIR: dataDir,
+    PORT: '0',
+    LOG_LEVEL: 'info',
+    ...settings,
+  }
+  const running: (RoleProcess & { child: ChildProcess; url: string | undefined })[] = []
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 })
+  // The database is dropped while the pool may still be open.
+  pool.on('error', () => {})
+
+  async function start(role: Role): Promise<RoleProcess> {
+    const main = join(import.meta.dirname, '../../src/main.ts')
+    const child = spawn(process.execPath, ['--disable-warning=TimeoutNegativeWarning', main, role], {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    })
+    const log: string[] = []
+    for (const stream of [child.stdout, child.stderr])
+      if (stream) createInterface({ input: stream }).on('line', (line) => log.push(line))
+    const exited = once(child, 'exit') as Promise<[number | null, string | null]>
+    const ready = new Promise<string | undefined>((resolve, reject) => {
+      child.on('message', (message: { type: string; url?: string }) => {
+        if (message.type === 'ready') resolve(message.url)
+      })
+      exited.then(([code, signal]) =>
+        reject(new Error(`${role} ended (${signal ?? code}) before it was ready:\n${log.join('\n')}`)),
+      )
+    })
+    const url = await ready
+    const entry = {
+      role,
+      pid: child.pid as number,
+      log,
+      child,
+      url,
+      kill: async (signal: 'SIGKILL' | 'SIGTERM') => {
+        running.splice(running.indexOf(entry), 1)
+        child.kill(signal)
+        const [code, by] = await exited
+        return { code, signal: by }
+      },
+    }
+    running.push(entry)
+    return entry
+  }
+
+  afterAll(async () => {
+    await Promise.all([...running].map((entry) => entry.kill('SIGTERM')))
+    await pool.end()
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+
+  await start('controller') // creates the topics, so that the others do not all try
+  await Promise.all(
+    ROLES.flatMap((role) =>
+      new Array(Math.max(0, (roles[role] ?? 1) - (role === 'controller' ? 1 : 0))).fill(role),
+    ).map(start),
+  )
+  const url = running.find(({ role }) => role === 'api')?.url as string
+
+  return {
+    url,
+    databaseUrl,
+    prefix,
+    outputDir: join(dataDir, 'output'),
+    query: async (sql, values) => (await pool.query(sql, values)).rows,
+    request: async (path, { method, body, headers = {} } = {}) => {
+      const json = body !== undefined && !(body instanceof Uint8Array)
+      const response = await fetch(new URL(path, url), {
+        method: method ?? (body === undefined ? 'GET' : 'POST'),
+        headers: { ...(json ? { 'content-type': 'application/json' } : {}), ...headers },
+        ...(body === undefined ? {} : { body: json ? JSON.stringify(body) : (body as Uint8Array<ArrayBuffer>) }),
+      })
+      const text = await response.text()
+      const isJson = response.headers.get('content-type')?.includes('json')
+      return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers }
+    },
+    kafka: () => new Kafka({ clientId: 'test', brokers: [kafkaBrokers()], logLevel: logLevel.NOTHING }),
+    processes: (role) => running.filter((entry) => entry.role === role),
+    start,
+  }
+}
