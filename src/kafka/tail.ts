@@ -48,7 +48,9 @@ export async function startTail(
   })
   // The end of a batch, and not the last record, tells the position: transaction markers occupy offsets too.
   consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
-    positions.set(`${payload.topic}/${payload.partition}`, BigInt(payload.lastOffset) + 1n)
+    const key = `${payload.topic}/${payload.partition}`
+    const next = BigInt(payload.lastOffset) + 1n
+    if (next > (positions.get(key) ?? 0n)) positions.set(key, next)
     for (const check of waiting) check()
   })
   consumer.on(consumer.events.CRASH, ({ payload }) => {
@@ -60,8 +62,12 @@ export async function startTail(
     autoCommit: false,
     eachBatch: async ({ batch }) => {
       const onRecord = handlers.get(batch.topic)
+      // A group that commits nothing begins again at the start when it has to rejoin (a pause longer than the session
+      // timeout); what was seen must not be seen again, or the maps would go back in time.
+      const seen = positions.get(`${batch.topic}/${batch.partition}`) ?? 0n
       for (const { key, value, offset } of batch.messages) {
-        if (key) onRecord?.({ key: key.toString(), value, partition: batch.partition, offset: BigInt(offset) })
+        if (key && BigInt(offset) >= seen)
+          onRecord?.({ key: key.toString(), value, partition: batch.partition, offset: BigInt(offset) })
       }
     },
   })

@@ -93,6 +93,7 @@ export class LaneLedgers {
         failed: false,
       }
       this.#accounts.set(key, account)
+      this.#context.log.info({ jobId: job.job_id, attempt: job.attempt, lane: this.#lane }, 'scoring a lane')
     }
     return account
   }

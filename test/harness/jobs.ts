@@ -1,4 +1,5 @@
 // What tests do with a running service again and again: fill a table, register a model, submit, wait for the end.
+import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
@@ -13,7 +14,9 @@ export const CUSTOMERS = 'SELECT customer_id, tenure, monthly_charges, total_cha
 
 /** Fills `customers` with ids 1 … rows and three features. */
 export async function seedCustomers({ query }: Service, rows: number, table = 'customers'): Promise<void> {
-  await query(`CREATE TABLE ${table} (customer_id bigint PRIMARY KEY, tenure integer, monthly_charges double precision, total_charges double precision)`)
+  await query(
+    `CREATE TABLE ${table} (customer_id bigint PRIMARY KEY, tenure integer, monthly_charges double precision, total_charges double precision)`,
+  )
   await query(
     `INSERT INTO ${table} SELECT i, 1 + i % 72, 18.25 + (i * 7919 % 10050) / 100.0, (i * 104729 % 800000) / 100.0 FROM generate_series(1, $1::bigint) i`,
     [rows],
@@ -21,7 +24,12 @@ export async function seedCustomers({ query }: Service, rows: number, table = 'c
 }
 
 /** Registers one of the models in test/fixtures, or the example's. */
-export async function registerModel(service: Service, modelId: string, file: string, features?: string): Promise<JsonObject> {
+export async function registerModel(
+  service: Service,
+  modelId: string,
+  file: string,
+  features?: string,
+): Promise<JsonObject> {
   const bytes = await modelBytes(file)
   const query = features ? `?features=${encodeURIComponent(features)}` : ''
   const { status, body } = await service.request(`/api/v1/models/${modelId}${query}`, {
@@ -41,7 +49,9 @@ export function modelBytes(file: string): Promise<Uint8Array> {
 export const CHURN_FEATURES = 'tenure,monthly_charges,total_charges'
 
 /** A submission of the example, with parts replaced. */
-export function churnJob(parts: { query?: string; output?: JsonObject; config?: JsonObject; model_id?: string } = {}): JsonObject {
+export function churnJob(
+  parts: { query?: string; output?: JsonObject; config?: JsonObject; model_id?: string } = {},
+): JsonObject {
   return {
     model_id: parts.model_id ?? 'churn',
     input: { source: 'sql', query: parts.query ?? CUSTOMERS },
@@ -64,7 +74,13 @@ export async function statusOf(service: Service, jobId: string): Promise<JsonObj
 }
 
 /** Waits until the job's status satisfies `fits`. */
-export function whenJob(service: Service, jobId: string, what: string, fits: (job: JsonObject) => boolean, timeoutMs = 60_000): Promise<JsonObject> {
+export function whenJob(
+  service: Service,
+  jobId: string,
+  what: string,
+  fits: (job: JsonObject) => boolean,
+  timeoutMs = 60_000,
+): Promise<JsonObject> {
   return until(
     async () => {
       const job = await statusOf(service, jobId)
@@ -79,4 +95,45 @@ export async function completed(service: Service, jobId: string, timeoutMs = 60_
   const job = await whenJob(service, jobId, 'finished', ({ finished_at }) => finished_at !== null, timeoutMs)
   expect(job, JSON.stringify(job)).toMatchObject({ status: 'completed', progress: { percentage: 100 } })
   return job
+}
+
+/** Waits for the end, which must be `failed`. */
+export async function failed(service: Service, jobId: string, timeoutMs = 60_000): Promise<JsonObject> {
+  const job = await whenJob(service, jobId, 'finished', ({ finished_at }) => finished_at !== null, timeoutMs)
+  expect(job, JSON.stringify(job)).toMatchObject({ status: 'failed' })
+  return job
+}
+
+/** Submits and waits for the end, which must be `completed`. */
+export async function run(service: Service, job: JsonObject): Promise<JsonObject> {
+  return completed(service, await submit(service, job))
+}
+
+/** The JSON records that are in a topic now, read by a consumer of the test's own. */
+export async function recordsOf({ kafka, prefix }: Service, topic: string): Promise<JsonObject[]> {
+  const client = kafka()
+  const name = `${prefix}${topic}`
+  const admin = client.admin()
+  await admin.connect()
+  const ends = await admin.fetchTopicOffsets(name)
+  await admin.disconnect()
+  const left = new Set(ends.filter(({ high, low }) => high !== low).map(({ partition }) => partition))
+  const consumer = client.consumer({ groupId: `${prefix}test-${randomUUID()}`, maxWaitTimeInMs: 100 })
+  const records: JsonObject[] = []
+  // The end of a batch, and not its last record, tells the position: transaction markers occupy offsets too.
+  consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+    const end = ends.find(({ partition }) => partition === payload.partition)
+    if (end && BigInt(payload.lastOffset) + 1n >= BigInt(end.high)) left.delete(payload.partition)
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topics: [name], fromBeginning: true })
+  await consumer.run({
+    autoCommit: false,
+    eachBatch: async ({ batch }) => {
+      for (const { value } of batch.messages) if (value) records.push(JSON.parse(value.toString()))
+    },
+  })
+  await until(() => left.size === 0, { what: `${name} to be read` })
+  await consumer.disconnect()
+  return records
 }

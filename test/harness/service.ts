@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
-import { afterAll } from 'vitest'
+import { afterAll, afterEach } from 'vitest'
 import { ROLES, type Role } from '../../topics/workers.ts'
 import { freshDatabase, freshPrefix, kafkaBrokers } from './servers.ts'
 
@@ -113,6 +113,12 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
     await Promise.all([...running].map((entry) => entry.kill('SIGTERM')))
     await pool.end()
     rmSync(dataDir, { recursive: true, force: true })
+  })
+
+  // A failure in a test of many processes is explained by what they said.
+  afterEach(({ task }) => {
+    if (task.result?.state !== 'fail') return
+    for (const { role, pid, log } of running) console.error(`--- ${role} ${pid}\n${log.slice(-40).join('\n')}`)
   })
 
   await start('controller') // creates the topics, so that the others do not all try
