@@ -5,10 +5,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import pg from 'pg'
 import { temporaryDataDir } from '../embedded/data-dir.ts'
 import { freePort } from '../embedded/ports.ts'
 import { startPostgres } from '../embedded/postgres.ts'
+import { seedCustomers } from '../examples/churn/seed.ts'
 import { processCosts } from './process-costs.ts'
 
 const ROWS = Number(process.env.BENCH_ROWS ?? 2_000_000)
@@ -52,7 +52,7 @@ async function bench(): Promise<void> {
   })
   const url = `http://127.0.0.1:${port}`
   try {
-    await seed(postgres.url)
+    await seedCustomers(postgres.url, ROWS)
     await ready(url)
     await call(
       url,
@@ -73,16 +73,6 @@ async function bench(): Promise<void> {
     await postgres.stop()
     await dataDir.remove()
   }
-}
-
-async function seed(databaseUrl: string): Promise<void> {
-  const database = new pg.Client({ connectionString: databaseUrl })
-  await database.connect()
-  const sql = await readFile(join(repo, 'examples/churn/seed.sql'), 'utf8')
-  await database.query(sql.replace(':rows', String(ROWS)))
-  // A settled table, so that no run pays for hint bits or an autovacuum of another.
-  await database.query('VACUUM ANALYZE customers')
-  await database.end()
 }
 
 async function run(url: string, destination: string, name: string, pids: number[]): Promise<Measured> {

@@ -10,6 +10,7 @@ import { temporaryDataDir } from '../../embedded/data-dir.ts'
 import { freePort } from '../../embedded/ports.ts'
 import { startPostgres } from '../../embedded/postgres.ts'
 import { followJob, type JobStatus } from './follow-job.ts'
+import { seedCustomers } from './seed.ts'
 
 const ROWS = 500_000
 const FEATURES = 'tenure,monthly_charges,total_charges'
@@ -39,8 +40,7 @@ async function demo(signal: AbortSignal): Promise<void> {
     closing.push(() => database.end())
 
     say(`filling customers with ${ROWS.toLocaleString('en')} rows`)
-    const seed = await readFile(join(here, 'seed.sql'), 'utf8')
-    await database.query(seed.replace(':rows', String(ROWS)))
+    await seedCustomers(postgres.url, ROWS)
     await service.ready(signal)
     say(`service is ready at ${service.url} (API description: ${service.url}/docs)`)
 

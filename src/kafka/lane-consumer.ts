@@ -6,6 +6,13 @@ import type { KafkaClient } from './client.ts'
 import { coPartitionAssigner } from './co-partition-assigner.ts'
 import { Lane, type LaneFeed, type LaneRecord } from './lane.ts'
 
+/**
+ * While so many bytes are queued in this process, the next fetch waits (for no longer than the limit): fetches then bring
+ * several chunks at once. Asking again after each chunk cost more than scoring it (measured: half of a scorer's time).
+ */
+const ENOUGH_BYTES = 256 * 1024
+const ENOUGH_WAIT_MS = 50
+
 export interface LaneConsumer {
   /** Partitions owned now, over all topics. */
   owned(): number[]
@@ -51,6 +58,12 @@ export async function consumeLanes(client: KafkaClient, options: LaneConsumerOpt
     lanes.set(laneKey(topic, partition), { lane, finished })
   }
 
+  function queued(): number {
+    let bytes = 0
+    for (const { lane } of lanes.values()) bytes += lane.queuedBytes
+    return bytes
+  }
+
   function revokeAll(): void {
     for (const { lane } of lanes.values()) lane.revoke()
   }
@@ -79,10 +92,13 @@ export async function consumeLanes(client: KafkaClient, options: LaneConsumerOpt
   })
   await consumer.run({
     autoCommit: false,
-    partitionsConsumedConcurrently: 1,
+    // All batches of a fetch are handed over together, and wait together.
+    partitionsConsumedConcurrently: options.topics.reduce((sum, topic) => sum + topic.partitions, 0),
     eachBatch: async ({ batch, isStale }) => {
       if (isStale()) return
-      lanes.get(laneKey(batch.topic, batch.partition))?.lane.push(batch.messages.map(toRecord))
+      const lane = lanes.get(laneKey(batch.topic, batch.partition))?.lane
+      lane?.push(batch.messages.map(toRecord))
+      if (queued() > ENOUGH_BYTES) await Promise.race([lane?.hungry(), pause(ENOUGH_WAIT_MS)])
     },
   })
   await joined
@@ -116,6 +132,10 @@ function feedOf(
       return offset === undefined || offset === '-1' ? null : BigInt(offset)
     },
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 function laneKey(topic: string, partition: number): string {

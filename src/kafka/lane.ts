@@ -32,6 +32,7 @@ export class Lane {
   #paused = false
   #draining = false
   #wake: (() => void) | null = null
+  #emptied = Promise.withResolvers<void>()
 
   constructor(topic: string, partition: number, feed: LaneFeed) {
     this.topic = topic
@@ -61,6 +62,16 @@ export class Lane {
         this.#wake = resolve
       })
     }
+  }
+
+  /** For the consumer: what is fetched and not taken. */
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  /** For the consumer: resolves when the owner has taken everything, or the lane has ended. */
+  async hungry(): Promise<void> {
+    if (this.#queue.length && !this.ended) await this.#emptied.promise
   }
 
   /** Commits: everything before `offset` is durable. Does nothing once revoked. */
@@ -101,6 +112,7 @@ export class Lane {
   /** For the consumer: the process is stopping; what was already handed out may still be finished and committed. */
   drain(): void {
     this.#draining = true
+    this.#emptyNow()
     this.#signal()
   }
 
@@ -120,16 +132,24 @@ export class Lane {
       this.#paused = false
       this.#feed.resume()
     }
-    return this.#queue.splice(0, count)
+    const taken = this.#queue.splice(0, count)
+    if (!this.#queue.length) this.#emptyNow()
+    return taken
   }
 
   #clear(): void {
     this.#queue = []
     this.#queuedBytes = 0
+    this.#emptyNow()
     if (this.#paused) {
       this.#paused = false
       this.#feed.resume()
     }
+  }
+
+  #emptyNow(): void {
+    this.#emptied.resolve()
+    this.#emptied = Promise.withResolvers()
   }
 
   #signal(): void {

@@ -71,13 +71,16 @@ export class LaneSender {
 
   #start(): void {
     if (this.#sending || !this.#queue.length) return
-    this.#sending = this.#sendAll().then(
-      () => {
-        this.#sending = null
-      },
-      // Kept as the last send: a chunk that went past a lost one would be a gap.
-      (error: Error) => this.#onError(error),
-    )
+    // Chunks that come out of the same network buffer of the database are pushed before the send begins.
+    this.#sending = nextTurn()
+      .then(() => this.#sendAll())
+      .then(
+        () => {
+          this.#sending = null
+        },
+        // Kept as the last send: a chunk that went past a lost one would be a gap.
+        (error: Error) => this.#onError(error),
+      )
   }
 
   async #sendAll(): Promise<void> {
@@ -106,4 +109,8 @@ export class LaneSender {
     const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
     return { topic: this.#topic, partition: this.#lane, value, headers: chunkHeaders(header) }
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -15,6 +15,9 @@ import { LaneWindow } from './window.ts'
 
 /** A record must fit the broker's limit (16 MiB) with room for headers; a larger chunk is split. */
 const MAX_CHUNK_BYTES = 8 * 1024 * 1024
+/** Chunks that follow each other go to one lane up to this many bytes: they then share a send, a fetch and a commit. */
+const BURST_BYTES = 128 * 1024
+
 /** Runs the attempt to its end. Throws what stopped it; aborting `signal` stops it quietly. */
 export async function readAll(job: JobSnapshot, context: ProcessContext, signal: AbortSignal): Promise<void> {
   const { producer, views, connectors, config } = context
@@ -40,6 +43,8 @@ export async function readAll(job: JobSnapshot, context: ProcessContext, signal:
   const stop = () => moved.signal()
   signal.addEventListener('abort', stop)
   let read = 0n
+  let current: number | null = null
+  let burstBytes = 0
 
   async function place(batch: ColumnBatch): Promise<void> {
     const payload = encodeColumns(batch)
@@ -47,16 +52,20 @@ export async function readAll(job: JobSnapshot, context: ProcessContext, signal:
       for (const half of splitRows(batch)) await place(half)
       return
     }
-    let lane = window.freeLane()
-    while (lane === null && !signal.aborted && !failure) {
+    if (burstBytes >= BURST_BYTES || current === null || !window.hasRoom(current)) {
+      current = window.freeLane()
+      burstBytes = 0
+    }
+    while (current === null && !signal.aborted && !failure) {
       ledger.report(sum(senders.values()))
       await moved.wait()
-      lane = window.freeLane()
+      current = window.freeLane()
     }
     if (failure) throw failure
-    if (lane === null) return
-    window.sent(lane, payload.byteLength)
-    senders.get(lane)?.push(payload, batch.rows)
+    if (current === null) return
+    burstBytes += payload.byteLength
+    window.sent(current, payload.byteLength)
+    senders.get(current)?.push(payload, batch.rows)
   }
 
   try {

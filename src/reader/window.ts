@@ -39,14 +39,21 @@ export class LaneWindow {
     let fewest = Number.POSITIVE_INFINITY
     for (const [lane, state] of this.#lanes) {
       const outstanding = state.sent - state.scored
-      const averageBytes = state.sent ? state.bytes / state.sent : 0
-      const room = outstanding < this.#limit(state) && (outstanding === 0 || outstanding * averageBytes < MAX_BYTES)
-      if (room && outstanding < fewest) {
+      if (outstanding < fewest && this.hasRoom(lane)) {
         best = lane
         fewest = outstanding
       }
     }
     return best
+  }
+
+  /** Whether the lane may be given another chunk. */
+  hasRoom(lane: number): boolean {
+    const state = this.#lanes.get(lane)
+    if (!state) return false
+    const outstanding = state.sent - state.scored
+    const averageBytes = state.sent ? state.bytes / state.sent : 0
+    return outstanding < this.#limit(state) && (outstanding === 0 || outstanding * averageBytes < MAX_BYTES)
   }
 
   /** A chunk of so many bytes was given to the lane. */
