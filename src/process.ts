@@ -84,13 +84,13 @@ export async function runRole(
   log.info({ role }, 'stopped')
 }
 
-/** Resolves at SIGTERM or SIGINT, or when the supervisor's channel closes because the supervisor is gone. */
+/** Resolves at SIGTERM or SIGINT. A supervisor that is gone without a word ends the process at once, like a crash. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve())
     // Under a supervisor Ctrl-C reaches the whole terminal group; the supervisor then orders the stop with SIGTERM.
     if (process.send) process.on('SIGINT', () => {})
     else process.once('SIGINT', () => resolve())
-    process.once('disconnect', () => resolve())
+    process.once('disconnect', () => process.exit(1))
   })
 }
