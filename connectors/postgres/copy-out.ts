@@ -1,5 +1,5 @@
 // COPY … TO STDOUT on a pg client, decoded as it arrives. It takes the socket over for the time of the COPY, as pg-copy-streams does,
-// but reads the messages in place: that package and a stream of buffers cost 0.15 µs a row more, and pg's own parser an object a row.
+// but reads the messages in place: 0.17 µs of CPU a row of four numbers with the decoding, against 0.28 µs through that package.
 import type { Duplex } from 'node:stream'
 import type pg from 'pg'
 import type { Column, ColumnBatch } from '../../topics/columns.ts'
@@ -10,8 +10,8 @@ import { GrowableBytes } from './growable.ts'
 const COPY_DATA = 0x64
 const COPY_DONE = 0x63
 const ERROR_RESPONSE = 0x45
-/** CopyOutResponse, NoticeResponse, ParameterStatus, NotificationResponse: nothing to do. */
-const PASSED_OVER = new Set([0x48, 0x4e, 0x53, 0x41])
+/** ParseComplete, BindComplete, CopyOutResponse, NoticeResponse, ParameterStatus, NotificationResponse: nothing to do. */
+const PASSED_OVER = new Set([0x31, 0x32, 0x48, 0x4e, 0x53, 0x41])
 
 /** Batches that may wait before the socket is paused; the server then blocks in its next send. */
 const MAX_WAITING_BATCHES = 4
@@ -64,7 +64,11 @@ export class CopyOut {
     this.#listener = listener
     stream.removeListener('data', listener)
     stream.on('data', this.#onData)
-    connection.query(this.#text)
+    // The extended protocol refuses a text of several statements, so whatever the guard may have missed, the server runs one COPY.
+    connection.parse({ name: '', text: this.#text, types: [] }, true)
+    connection.bind({ portal: '', statement: '', values: [] }, true)
+    connection.execute({ portal: '' }, true)
+    connection.sync()
   }
 
   handleError(error: unknown): void {

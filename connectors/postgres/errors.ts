@@ -18,6 +18,9 @@ const RETRIABLE: Readonly<Record<string, string>> = {
   '40P01': 'database_busy',
   '55P03': 'database_busy',
   '55006': 'database_busy',
+  // A table or schema that somebody else created a moment ago: a second look finds it.
+  '42P06': 'database_busy',
+  '42P07': 'database_busy',
 }
 
 /** Wrong password, role or database: the server is there, and asking again will not help. */
@@ -51,10 +54,8 @@ export async function withConnectorErrors<T>(code: string, work: () => Promise<T
 
 /** The server's message with its detail and hint, in one line. */
 export function serverMessage(error: pg.DatabaseError): string {
-  return [error.message, error.detail, error.hint && `Hint: ${error.hint}`]
-    .filter(Boolean)
-    .join('. ')
-    .replaceAll('..', '.')
+  const parts = [error.message, error.detail, error.hint && `Hint: ${error.hint}`]
+  return parts.flatMap((part) => (part ? [part.replace(/\.$/, '')] : [])).join('. ')
 }
 
 // pg has no class for these: it throws the socket's error, or an Error with one of its own texts.

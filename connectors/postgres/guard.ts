@@ -1,9 +1,9 @@
 // The guard before the database: a job's query must be exactly one plain SELECT. It runs before every description, count and read.
-// It exists for clear answers, and so that the text can stand inside `COPY (…)`, which is a simple query. It is not the security
-// boundary: a SELECT may call functions with side effects. That boundary is the role in the connection's URL, which should be able
-// to read and nothing else, and the read-only transaction.
-import { hasSqlDetails, parse } from 'libpg-query'
+// It exists for clear answers, and so that the text can stand inside `COPY (…)`. It is not the security boundary: a SELECT may call
+// functions with side effects. That boundary is the role in the connection's URL, which should be able to read and nothing else,
+// and the read-only transaction.
 import type { Problem } from '../connector.ts'
+import { hasSqlDetails, parse } from './parser.ts'
 
 export interface PlainSelect {
   /** The statement alone: without what precedes it, without its semicolon and what follows. */

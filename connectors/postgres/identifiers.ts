@@ -1,8 +1,11 @@
 // Names in SQL: how a request's table name is read, which names it may not have, and how every name is quoted.
 import type { Problem } from '../connector.ts'
 
-/** Where the sink keeps its ledger, results and staging tables, in each database that it writes to. */
-export const OWN_SCHEMA = 'scoreline'
+/**
+ * Where the sink keeps its ledger, results and staging tables, in each database that it writes to. Not `scoreline`: a role of that
+ * name has such a schema first in its search_path ("$user"), and tables that people create would land between ours.
+ */
+export const OWN_SCHEMA = 'scoreline_sink'
 
 /** Postgres cuts longer names silently, and then two of them may be one. */
 export const MAX_NAME_BYTES = 63
@@ -73,12 +76,17 @@ function splitName(text: string): string[] | null {
     PART.lastIndex = at
     const match = PART.exec(text)
     if (!match) return null
-    parts.push(match[1] === undefined ? (match[2] as string).toLowerCase() : match[1].replaceAll('""', '"'))
+    parts.push(match[1] === undefined ? foldCase(match[2] as string) : match[1].replaceAll('""', '"'))
     at = PART.lastIndex
     if (at === text.length) return parts
     if (text[at] !== '.') return null
     at += 1
   }
+}
+
+/** Only ASCII, as the server does it. */
+function foldCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
 function problem(code: string, detail: string): Problem {

@@ -18,7 +18,7 @@ const TWO_32 = 2 ** 32
 export function numericToDecimal(view: DataView, at: number, scale: number, words: Uint32Array, word: number): void {
   const count = view.getUint16(at)
   const sign = view.getUint16(at + 4)
-  // Up to 16 decimal digits in plain doubles: 25 ns a value, against 400 ns with BigInt.
+  // Up to 16 decimal digits in plain doubles: 15–40 ns a value, against 600 ns with BigInt.
   if (count <= 4 && sign <= NEGATIVE) {
     let value = 0
     for (let i = 0; i < count; i++) value = value * 10000 + view.getUint16(at + 8 + 2 * i)

@@ -1,5 +1,5 @@
 // The end of a table job: one transaction that makes the staged rows visible as a whole and forgets the staging. The row in
-// `scoreline.results` is what makes a repetition harmless.
+// `results` is what makes a repetition harmless.
 import type pg from 'pg'
 import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
 import { displayTable, quoteName, quoteTable, quoteText, type TableName } from './identifiers.ts'
@@ -53,7 +53,7 @@ async function lockAndLook(client: pg.ClientBase, job: SinkJob, target: TableNam
     lockStatement(`target ${quoteTable(target)}`),
     `SELECT rows, bytes, location FROM ${RESULTS} WHERE job_id = ${quoteText(job.jobId)}`,
     `SELECT coalesce(sum(rows), 0)::text AS rows, coalesce(sum(bytes), 0)::text AS bytes, count(*) FILTER (WHERE done)::int AS done_lanes
- FROM ${LEDGER} WHERE ${attemptCondition(job)} AND lane IN (${job.lanes.map(integer).join(', ')})`,
+ FROM ${LEDGER} WHERE ${attemptCondition(job)} AND lane = ANY ('{${job.lanes.map(integer).join(', ')}}')`,
     `SELECT DISTINCT attempt FROM ${LEDGER} WHERE job_id = ${quoteText(job.jobId)}`,
     `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ${schema}) AS schema,
  to_regclass(${quoteText(quoteTable(stagingTable(job.jobId, job.attempt)))}) IS NOT NULL AS staging,
@@ -92,7 +92,9 @@ function becomeTarget(job: SinkJob, target: TableName, schemaExists: boolean): s
   const staging = stagingTable(job.jobId, job.attempt)
   const moved = { schema: target.schema, table: staging.table }
   return [
-    ...(schemaExists ? [] : [`CREATE SCHEMA IF NOT EXISTS ${quoteName(target.schema)}`]),
+    ...(schemaExists
+      ? []
+      : [lockStatement(`schema ${target.schema}`), `CREATE SCHEMA IF NOT EXISTS ${quoteName(target.schema)}`]),
     `ALTER TABLE ${quoteTable(staging)} SET SCHEMA ${quoteName(target.schema)}`,
     `ALTER TABLE ${quoteTable(moved)} RENAME TO ${quoteName(target.table)}`,
   ]
