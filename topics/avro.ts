@@ -40,7 +40,11 @@ export function avroCodec<T>(schema: avsc.Schema): Codec<T> {
           `expected an Avro single-object record with header ${header.toString('hex')}, got ${bytes.subarray(0, HEADER_BYTES).toString('hex') || 'no bytes'}`,
         )
       }
-      return type.fromBuffer(bytes.subarray(HEADER_BYTES)) as T
+      try {
+        return type.fromBuffer(bytes.subarray(HEADER_BYTES)) as T
+      } catch (error) {
+        throw new TypeError(`expected an Avro record of this schema: ${(error as Error).message}`, { cause: error })
+      }
     },
   }
 }

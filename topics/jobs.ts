@@ -1,6 +1,6 @@
 // jobs.v1: the whole job as one snapshot, one record for each change. Public: what anyone downstream follows, and what
 // every worker tails to know what to do and what to skip. Key: job_id. Partition: murmur2(tenant_id).
-import { avroCodec, optional } from './avro.ts'
+import { avroCodec, type Codec, optional } from './avro.ts'
 import type { Column, ColumnKind } from './columns.ts'
 import { compactedTopic } from './topic.ts'
 
@@ -235,7 +235,26 @@ export const jobSchema = {
   ],
 }
 
-export const jobCodec = avroCodec<JobSnapshot>(jobSchema as never)
+const codec = avroCodec<JobSnapshot>(jobSchema as never)
+
+export const jobCodec: Codec<JobSnapshot> = {
+  ...codec,
+  decode: (bytes) => {
+    const job = codec.decode(bytes)
+    const { plan } = job
+    return plan
+      ? {
+          ...job,
+          plan: { ...plan, query_columns: plan.query_columns.map(bare), output_columns: plan.output_columns.map(bare) },
+        }
+      : { ...job }
+  },
+}
+
+/** A column without the fields that Avro says are null. */
+function bare(column: Column): Column {
+  return Object.fromEntries(Object.entries(column).filter(([, value]) => value !== null)) as unknown as Column
+}
 
 /** Whether a job in this status will never change again. */
 export function isTerminal(status: JobStatus): boolean {

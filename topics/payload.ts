@@ -45,18 +45,41 @@ export function encodeColumns(batch: ColumnBatch): Uint8Array {
  * Throws `TypeError` when the bytes are not a stream with exactly one record batch.
  */
 export function decodeColumns(bytes: Uint8Array): ColumnBatch {
+  try {
+    return decode(bytes)
+  } catch (error) {
+    if (error instanceof TypeError) throw error
+    throw new TypeError(`expected an Arrow IPC stream: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function decode(bytes: Uint8Array): ColumnBatch {
   // A Kafka record lies at any offset of its fetch response; typed arrays need alignment, and a copy of some tens of
   // kilobytes costs microseconds.
-  const reader = RecordBatchReader.from(new Uint8Array(bytes))
-  const batches = [...reader]
+  const batches = [...RecordBatchReader.from(new Uint8Array(bytes))]
   const [batch] = batches
   if (!batch || batches.length !== 1) throw new TypeError(`expected one Arrow record batch, got ${batches.length}`)
   const columns = batch.schema.fields.map(fromField)
-  return {
-    columns,
-    vectors: batch.data.children.map((data, i) => fromData(columns[i] as Column, data)),
-    rows: batch.numRows,
+  const vectors = batch.data.children.map((data, i) => fromData(columns[i] as Column, data))
+  for (const [i, vector] of vectors.entries()) requireComplete(columns[i] as Column, vector, batch.numRows)
+  return { columns, vectors, rows: batch.numRows }
+}
+
+/** A stream that was cut short gives shorter arrays instead of an error. */
+function requireComplete({ name, kind }: Column, vector: Vector, rows: number): void {
+  const complete =
+    'offsets' in vector
+      ? vector.offsets.length > rows && vector.data.length >= (vector.offsets[rows] as number)
+      : vector.values.length >= elements(kind, rows)
+  if (!complete || (vector.validity && vector.validity.length < Math.ceil(rows / 8))) {
+    throw new TypeError(`Arrow column ${name}: expected ${rows} rows, the stream ends before`)
   }
+}
+
+/** Array elements that so many rows of a fixed-width kind take. */
+function elements(kind: ColumnKind, rows: number): number {
+  if (kind === 'bool') return Math.ceil(rows / 8)
+  return kind === 'decimal' || kind === 'uuid' ? rows * 16 : rows
 }
 
 function toField(column: Column): Field {

@@ -22,7 +22,7 @@ export function parseCommand(value: Buffer | null): { command: Command } | { rea
   }
   if (typeof parsed !== 'object' || parsed === null)
     return { reason: `expected a JSON object, got ${JSON.stringify(parsed)}` }
-  const { type, tenant_id, job_id, idempotency_key, job } = parsed as Record<string, unknown>
+  const { type, tenant_id, job_id, idempotency_key, job, plan } = parsed as Record<string, unknown>
   if (typeof tenant_id !== 'string' || !tenant_id) return { reason: 'tenant_id: expected a text' }
   if (type === 'cancel') {
     return typeof job_id === 'string' ? { command: parsed as Command } : { reason: 'job_id: expected a text' }
@@ -32,7 +32,26 @@ export function parseCommand(value: Buffer | null): { command: Command } | { rea
     return { reason: 'job: expected an object, the body of a submission over REST' }
   if (idempotency_key !== undefined && typeof idempotency_key !== 'string')
     return { reason: 'idempotency_key: expected a text' }
+  if (job_id !== undefined && typeof job_id !== 'string') return { reason: 'job_id: expected a text' }
+  if (plan !== undefined && !isPlan(plan)) return { reason: 'plan: leave it out; only the API sends one' }
   return { command: parsed as Command }
+}
+
+function isPlan(value: unknown): value is CommandPlan {
+  if (typeof value !== 'object' || value === null) return false
+  const { model_version, model_sha256, query_columns, output_columns, total_rows, rows_estimated } = value as Record<
+    string,
+    unknown
+  >
+  return (
+    Number.isInteger(model_version) &&
+    typeof model_sha256 === 'string' &&
+    Array.isArray(query_columns) &&
+    Array.isArray(output_columns) &&
+    typeof total_rows === 'string' &&
+    /^\d{1,18}$/.test(total_rows) &&
+    typeof rows_estimated === 'boolean'
+  )
 }
 
 /** The id of the job that a submission stands for; a replayed record gives the same. */

@@ -82,7 +82,8 @@ export class JobBook {
     if (!job || !isActive(job)) return
     const error = stageError(job, entries.values())
     const delivered = error ? null : delivery(job, entries.values())
-    if (withTotals || error || delivered) this.#progressed(job, entries)
+    if (withTotals || error || delivered)
+      this.apply(jobId, { type: 'progressed', totals: totals(job, entries.values()) })
     if (error) {
       this.apply(jobId, {
         type: 'attempt-failed',
@@ -127,7 +128,8 @@ export class JobBook {
   admit(everywhere: Iterable<JobSnapshot>, at: number): void {
     const waiting = [...this.#jobs.values()].filter((job) => duty(job) === 'admit')
     if (!waiting.length) return
-    waiting.sort((a, b) => Number(a.submitted_at - b.submitted_at) || (a.job_id < b.job_id ? -1 : 1))
+    // The sort is stable: of the same millisecond, who came first is first.
+    waiting.sort((a, b) => Number(a.submitted_at - b.submitted_at))
     const active = new Map<string, number>()
     for (const job of this.#jobs.values()) {
       if (isActive(job)) active.set(job.tenant_id, (active.get(job.tenant_id) ?? 0) + 1)
@@ -140,16 +142,6 @@ export class JobBook {
       const lanes = chooseLanes([...elsewhere, ...this.#jobs.values()], LANES, job.config.parallelism)
       this.apply(job.job_id, { type: 'admitted', lanes, at })
     }
-  }
-
-  #progressed(job: JobSnapshot, entries: ReadonlyMap<string, ProgressEntry>): void {
-    const now = totals(job, entries.values())
-    const same =
-      now.read_rows === job.read_rows &&
-      now.processed_rows === job.processed_rows &&
-      now.written_rows === job.written_rows &&
-      now.failed_rows === job.failed_rows
-    if (!same) this.apply(job.job_id, { type: 'progressed', totals: now })
   }
 
   #put(job: JobSnapshot): void {

@@ -25,11 +25,15 @@ function jobIdOf(parts: readonly string[]): string {
   return `batch-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 20)}`
 }
 
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+/** Deeper than any body that is valid; what is below does not count, and cannot exhaust the stack. */
+const MAX_DEPTH = 100
+
+function canonicalJson(value: unknown, depth = 0): string {
+  if (depth > MAX_DEPTH) return 'null'
+  if (Array.isArray(value)) return `[${value.map((entry) => canonicalJson(entry, depth + 1)).join(',')}]`
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-    return `{${entries.map(([key, entry]) => `${JSON.stringify(key)}:${canonicalJson(entry)}`).join(',')}}`
+    return `{${entries.map(([key, entry]) => `${JSON.stringify(key)}:${canonicalJson(entry, depth + 1)}`).join(',')}}`
   }
   return JSON.stringify(value) ?? 'null'
 }

@@ -70,7 +70,7 @@ export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
         ? { ...job, status: 'running', prepared_attempt: event.attempt }
         : job
     case 'progressed':
-      return isWorking(job) || job.status === 'completing' ? { ...job, ...notBelow(job, event.totals) } : job
+      return isWorking(job) || job.status === 'completing' ? grown(job, event.totals) : job
     case 'delivered':
       return job.status === 'running' && event.attempt === job.attempt ? { ...job, status: 'completing' } : job
     case 'finalised':
@@ -107,14 +107,10 @@ function isWorking(job: JobSnapshot): boolean {
 }
 
 /** Counts of an attempt only grow: a scorer that took over a lane counts its failed rows from zero. */
-function notBelow(job: JobSnapshot, totals: Totals): Totals {
-  const larger = (a: bigint, b: bigint): bigint => (a > b ? a : b)
-  return {
-    read_rows: larger(job.read_rows, totals.read_rows),
-    processed_rows: larger(job.processed_rows, totals.processed_rows),
-    written_rows: larger(job.written_rows, totals.written_rows),
-    failed_rows: larger(job.failed_rows, totals.failed_rows),
-  }
+function grown(job: JobSnapshot, totals: Totals): JobSnapshot {
+  const counts = ['read_rows', 'processed_rows', 'written_rows', 'failed_rows'] as const
+  const more = counts.filter((count) => totals[count] > job[count])
+  return more.length ? { ...job, ...Object.fromEntries(more.map((count) => [count, totals[count]])) } : job
 }
 
 function fail(job: JobSnapshot, error: JobError, at: number): JobSnapshot {

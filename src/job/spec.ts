@@ -2,6 +2,7 @@
 // Kafka commands go through the same function.
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { Settings } from 'typebox/system'
 import type { Problem } from '../../connectors/connector.ts'
 import { DESTINATIONS, type JobConfig, type JobInput, type JobOutput, WRITE_MODES } from '../../topics/jobs.ts'
 import { LANES } from '../../topics/topic.ts'
@@ -97,6 +98,8 @@ export interface JobSpec {
   readonly config: JobConfig
 }
 
+// All faults at once; the library stops at eight by itself.
+Settings.Set({ maxErrors: 100 })
 const compiled = Compile(JobRequest)
 
 /** Checks a body of any kind; all faults are named at once. */
@@ -188,8 +191,16 @@ function shown(body: unknown, pointer: string): string {
   let value = body
   for (const part of pointer.split('/').slice(1))
     value = (value as Record<string, unknown> | undefined)?.[part.replaceAll('~1', '/').replaceAll('~0', '~')]
-  const text = JSON.stringify(value) ?? 'nothing'
+  const text = jsonText(value)
   return text.length > 100 ? `${text.slice(0, 100)}…` : text
+}
+
+function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? 'nothing'
+  } catch {
+    return 'a value nested too deeply to show'
+  }
 }
 
 const NEEDED = { table: 'table_name', parquet: 'path', csv: 'path', kafka: 'topic' } as const

@@ -70,37 +70,36 @@ export class LaneSender {
   }
 
   #start(): void {
-    if (this.#sending || !this.#queue.length) return
-    // Chunks that come out of the same network buffer of the database are pushed before the send begins.
-    this.#sending = nextTurn()
-      .then(() => this.#sendAll())
-      .then(
-        () => {
-          this.#sending = null
-        },
-        // Kept as the last send: a chunk that went past a lost one would be a gap.
-        (error: Error) => this.#onError(error),
-      )
+    if (!this.#sending && this.#queue.length) this.#sending = this.#sendAll()
   }
 
+  /** After a failed send `#sending` stays: a chunk that went past a lost one would be a gap. */
   async #sendAll(): Promise<void> {
-    while (this.#queue.length) {
-      let bytes = 0
-      let count = 0
-      for (const { record } of this.#queue) {
-        bytes += record.value?.byteLength ?? 0
-        if (count > 0 && bytes > MAX_SEND_BYTES) break
-        count++
-      }
-      const batch = this.#queue.splice(0, count)
-      await this.#producer.send(batch.map(({ record }) => record))
-      for (const { record, rows, chunk } of batch) {
-        if (chunk)
-          this.#sent = {
-            chunks: this.#sent.chunks + 1,
-            rows: this.#sent.rows + rows,
-            bytes: this.#sent.bytes + (record.value?.byteLength ?? 0),
-          }
+    try {
+      while (this.#queue.length) await this.#sendNext()
+      // In the very turn in which the queue was seen empty, or a chunk pushed in between would wait for ever.
+      this.#sending = null
+    } catch (error) {
+      this.#onError(error as Error)
+    }
+  }
+
+  async #sendNext(): Promise<void> {
+    let bytes = 0
+    let count = 0
+    for (const { record } of this.#queue) {
+      bytes += record.value?.byteLength ?? 0
+      if (count > 0 && bytes > MAX_SEND_BYTES) break
+      count++
+    }
+    const batch = this.#queue.splice(0, count)
+    await this.#producer.send(batch.map(({ record }) => record))
+    for (const { record, rows, chunk } of batch) {
+      if (!chunk) continue
+      this.#sent = {
+        chunks: this.#sent.chunks + 1,
+        rows: this.#sent.rows + rows,
+        bytes: this.#sent.bytes + (record.value?.byteLength ?? 0),
       }
     }
   }
@@ -109,8 +108,4 @@ export class LaneSender {
     const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
     return { topic: this.#topic, partition: this.#lane, value, headers: chunkHeaders(header) }
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -1,6 +1,7 @@
 // SCORER: consumes the chunks of its pool, scores them and passes the predictions on in the same lane, in the same order.
 // A crash makes the next owner score the uncommitted chunks again; the sink drops what it has already.
 import { type ChunkHeader, chunksTopics, parseChunkHeaders } from '../../topics/chunks.ts'
+import type { ColumnBatch } from '../../topics/columns.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import { isTerminal } from '../../topics/jobs.ts'
 import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
@@ -79,8 +80,8 @@ async function scoreRecord(
   try {
     return [await scoreWanted(header, record, job, lane, ledgers, models, context)]
   } catch (error) {
-    // What the model or its bytes are to blame for ends the job; anything else ends the process, and the lane moves.
-    if (!(error instanceof ModelError)) throw error
+    // What the model or the chunk's bytes are to blame for ends the job; anything else the process, and the lane moves.
+    if (!(error instanceof ModelError || error instanceof ChunkError)) throw error
     await ledgers.fail(job, { code: error.code, message: error.message, retriable: false })
     return []
   }
@@ -103,11 +104,26 @@ async function scoreWanted(
   const model = context.views.findModel(job.tenant_id, job.model_id, job.model_version)
   if (!model)
     throw new ModelError('model_missing', `model ${job.model_id}@${job.model_version} is not registered any more`)
-  const { batch, failed } = await models.use(job, model, ({ session, plan }) =>
-    scoreChunk(session, plan, decodeColumns(record.value ?? new Uint8Array(0))),
-  )
+  const columns = readChunk(record, header.rows)
+  const { batch, failed } = await models.use(job, model, ({ session, plan }) => scoreChunk(session, plan, columns))
   const payload = encodeColumns(batch)
   const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   ledgers.scored(job, header, failed.length, value.byteLength)
   return { topic, partition: lane.partition, value, headers: scoredHeaders(header, failed) }
+}
+
+/** A chunk's payload is not what its header says. */
+class ChunkError extends Error {
+  readonly code = 'chunk_damaged'
+}
+
+function readChunk(record: LaneRecord, rows: number): ColumnBatch {
+  let batch: ColumnBatch
+  try {
+    batch = decodeColumns(record.value ?? new Uint8Array(0))
+  } catch (error) {
+    throw new ChunkError(`offset ${record.offset}: ${(error as Error).message}`, { cause: error })
+  }
+  if (batch.rows !== rows) throw new ChunkError(`offset ${record.offset}: expected ${rows} rows, got ${batch.rows}`)
+  return batch
 }

@@ -1,0 +1,150 @@
+// The settings: defaults, what is refused, and that everything wrong is said at once.
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { ConfigError, readConfig, SETTINGS } from '../src/config.ts'
+
+/** What is wrong with an environment, one line each. */
+function problemsOf(env: Record<string, string>): readonly string[] {
+  try {
+    readConfig(env)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}
+
+describe('defaults', () => {
+  test('an empty environment is a service on this machine alone', () => {
+    expect(readConfig({})).toMatchObject({
+      port: 8080,
+      host: '127.0.0.1',
+      apiKeys: {},
+      kafkaBrokers: [],
+      kafkaPort: 19092,
+      topicPrefix: 'inference.',
+      connections: {},
+      dataDir: resolve('.data'),
+      modelStore: resolve('.data/models'),
+      outputRoots: [`${pathToFileURL(resolve('.data/output')).href}/`],
+      scorers: 1,
+      maxConcurrentJobs: 3,
+      defaultParallelism: 4,
+      maxInputRows: 10_000_000,
+      logLevel: 'info',
+    })
+  })
+
+  test('an empty text is as good as none', () => {
+    const empty = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, '']))
+    expect(readConfig(empty)).toEqual(readConfig({}))
+  })
+
+  test('what lies under DATA_DIR moves with it', () => {
+    expect(readConfig({ DATA_DIR: '/var/lib/scoreline' })).toMatchObject({
+      modelStore: '/var/lib/scoreline/models',
+      outputRoots: ['file:///var/lib/scoreline/output/'],
+    })
+  })
+})
+
+describe('values', () => {
+  test('lists are cut at commas, roots end in a slash', () => {
+    const config = readConfig({
+      KAFKA_BROKERS: ' a:9092, b:9092 ,',
+      OUTPUT_ROOTS: 'file:///srv/one,file:///srv/two/',
+      SINK_DESTINATIONS: 'files',
+    })
+    expect(config).toMatchObject({
+      kafkaBrokers: ['a:9092', 'b:9092'],
+      outputRoots: ['file:///srv/one/', 'file:///srv/two/'],
+      sinkKinds: ['files'],
+    })
+  })
+
+  test('DATABASE_URL is the connection warehouse, beside the others', () => {
+    const CONNECTIONS = JSON.stringify({ lake: 'postgres://lake', warehouse: 'postgres://old' })
+    expect(readConfig({ CONNECTIONS }).connections).toEqual({ lake: 'postgres://lake', warehouse: 'postgres://old' })
+    expect(readConfig({ CONNECTIONS, DATABASE_URL: 'postgres://new' }).connections).toEqual({
+      lake: 'postgres://lake',
+      warehouse: 'postgres://new',
+    })
+  })
+
+  const limited = Object.entries(SETTINGS).flatMap(([name, setting]) =>
+    'min' in setting ? [{ name, min: setting.min, max: setting.max }] : [],
+  )
+  test.each(limited)('$name is a whole number from $min to $max', ({ name, min, max }) => {
+    for (const value of [min, max]) expect(problemsOf({ [name]: String(value) })).toEqual([])
+    for (const value of [String(min - 1), String(max + 1), `${min}.5`, 'many', 'NaN', 'Infinity', '1e99'])
+      expect(problemsOf({ [name]: value })).toEqual([
+        `${name}: expected a whole number from ${min} to ${max}, got ${value}`,
+      ])
+  })
+
+  test.each([
+    ['SCORER_POOL', 'tpu', 'cpu or gpu'],
+    ['SINK_DESTINATIONS', 'tables', 'table or files'],
+    ['LOG_LEVEL', 'verbose', 'debug or info or warn or error or silent'],
+  ])('%s = %s is refused', (name, value, allowed) => {
+    const [problem, ...more] = problemsOf({ [name]: value })
+    expect(problem).toMatch(new RegExp(`^${name}: expected .*, got ${value}$`))
+    for (const word of allowed.split(' or ')) expect(problem).toContain(word)
+    expect(more).toEqual([])
+  })
+
+  test.each(['{', '[]', '"key"', 'null', '7', '{"key":5}', '{"key":null}', '{"key":{"a":"b"}}'])(
+    'API_KEYS and CONNECTIONS are objects of texts, not %s; what came may be secret and is not repeated',
+    (value) => {
+      for (const name of ['API_KEYS', 'CONNECTIONS'])
+        expect(problemsOf({ [name]: value })).toEqual([`${name}: expected a JSON object of texts`])
+    },
+  )
+})
+
+describe('who may reach the API', () => {
+  const API_KEYS = JSON.stringify({ s3cret: 'acme' })
+
+  test.each(['127.0.0.1', 'localhost', '::1'])('%s needs no keys', (HOST) => {
+    expect(readConfig({ HOST }).host).toBe(HOST)
+  })
+
+  test.each(['0.0.0.0', '::', '10.0.0.5', 'scoreline.example.com', '127.0.0.1.example.com', 'localhost.example.com'])(
+    '%s without keys is refused, with keys it is not',
+    (HOST) => {
+      expect(problemsOf({ HOST })).toEqual([
+        `HOST: ${HOST} is reachable from other machines, so API_KEYS must be set (a JSON object key → tenant)`,
+      ])
+      expect(problemsOf({ HOST, API_KEYS: '{}' })).toHaveLength(1)
+      expect(readConfig({ HOST, API_KEYS })).toMatchObject({ host: HOST, apiKeys: { s3cret: 'acme' } })
+    },
+  )
+
+  test('keys that cannot be read do not open the door', () => {
+    expect(problemsOf({ HOST: '0.0.0.0', API_KEYS: 's3cret' })).toHaveLength(2)
+  })
+})
+
+test('everything wrong is reported together, one line each', () => {
+  const wrong = {
+    PORT: '-1',
+    HOST: '0.0.0.0',
+    API_KEYS: '[]',
+    KAFKA_PORT: 'x',
+    CONNECTIONS: 'none',
+    SCORERS: '0',
+    SCORER_POOL: 'tpu',
+    SINK_DESTINATIONS: 'table,tapes',
+    BATCH_MAX_CONCURRENT_JOBS: '0',
+    BATCH_DEFAULT_PARALLELISM: '17',
+    BATCH_MAX_INPUT_ROWS: '1.5',
+    LOG_LEVEL: 'loud',
+  }
+  expect(
+    problemsOf(wrong)
+      .map((problem) => problem.split(':')[0])
+      .sort(),
+  ).toEqual(Object.keys(wrong).sort())
+  expect(() => readConfig(wrong)).toThrow(/^wrong settings:\n( {2}[A-Z_]+: .+\n?){12}$/)
+})
