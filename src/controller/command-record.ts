@@ -1,7 +1,7 @@
 // Reads a record of commands.v1: what any producer may have written. Pure.
 import type { Command, CommandPlan, SubmitCommand } from '../../topics/commands.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
-import { jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
+import { isJobId, jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
 import type { Planned } from '../job/plan.ts'
 import { type JobSpec, parseJob } from '../job/spec.ts'
 
@@ -32,7 +32,8 @@ export function parseCommand(value: Buffer | null): { command: Command } | { rea
     return { reason: 'job: expected an object, the body of a submission over REST' }
   if (idempotency_key !== undefined && typeof idempotency_key !== 'string')
     return { reason: 'idempotency_key: expected a text' }
-  if (job_id !== undefined && typeof job_id !== 'string') return { reason: 'job_id: expected a text' }
+  if (job_id !== undefined && !isJobId(job_id))
+    return { reason: 'job_id: leave it out; it follows from idempotency_key' }
   if (plan !== undefined && !isPlan(plan)) return { reason: 'plan: leave it out; only the API sends one' }
   return { command: parsed as Command }
 }

@@ -6,6 +6,11 @@ export function randomJobId(): string {
   return `batch-${randomBytes(10).toString('hex')}`
 }
 
+/** Whether a value has the form of a job id. */
+export function isJobId(value: unknown): value is string {
+  return typeof value === 'string' && /^batch-[0-9a-f]{20}$/.test(value)
+}
+
 /** The job id that belongs to a tenant's idempotency key. */
 export function jobIdOfKey(tenantId: string, idempotencyKey: string): string {
   return jobIdOf(['key', tenantId, idempotencyKey])

@@ -53,7 +53,7 @@ export class LaneWindow {
     if (!state) return false
     const outstanding = state.sent - state.scored
     const averageBytes = state.sent ? state.bytes / state.sent : 0
-    return outstanding < this.#limit(state) && (outstanding === 0 || outstanding * averageBytes < MAX_BYTES)
+    return outstanding < this.#limit(state) && outstanding * averageBytes < MAX_BYTES
   }
 
   /** A chunk of so many bytes was given to the lane. */

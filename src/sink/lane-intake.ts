@@ -19,7 +19,9 @@ export class LaneIntake {
 
   /** Judges a record and, if it is to be taken, counts it in. An end must come after exactly the chunks it names. */
   judge(header: ChunkHeader, offset: bigint): Verdict {
-    if (this.#done || header.seq < this.#nextSeq) return 'duplicate'
+    if (this.#done) return 'duplicate'
+    // An end that names fewer chunks than there were belongs to other totals than ours: as loud as a gap.
+    if (header.seq < this.#nextSeq) return header.type === 'end' ? 'gap' : 'duplicate'
     if (header.seq > this.#nextSeq) return 'gap'
     if (header.type === 'end') this.#done = true
     else this.#nextSeq++

@@ -25,13 +25,14 @@ describe('parseCommand', () => {
   test.each([
     SUBMIT,
     { ...SUBMIT, idempotency_key: 'k1' },
-    { ...SUBMIT, job_id: 'batch-1', plan: { ...PLAN, total_rows: '5', model_version: 3 } },
+    { ...SUBMIT, job_id: 'batch-0123456789abcdef0123', plan: { ...PLAN, total_rows: '5', model_version: 3 } },
     { type: 'cancel', tenant_id: 'acme', job_id: 'batch-1' },
   ])('%j is a command', (command) => {
     expect(parseCommand(record(command))).toEqual({ command })
   })
 
   test.each<[string, Buffer | null, string]>([
+    ['a job id that is not of our form', record({ ...SUBMIT, job_id: 'batch-1' }), 'job_id'],
     ['a tombstone', null, 'expected a JSON object'],
     ['no bytes', Buffer.alloc(0), 'expected a JSON object'],
     ['no JSON', Buffer.from('submit'), 'expected a JSON object'],

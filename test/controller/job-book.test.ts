@@ -192,6 +192,15 @@ describe('admission', () => {
     expect(active).toEqual(['k0', 'k1', 'k2'])
   })
 
+  test('a book that took over gives the place to the oldest, in whatever order it got the jobs', () => {
+    const waiting = [3_000n, 1_000n, 2_000n].map((submitted_at) =>
+      submitted({ job_id: `batch-${submitted_at}`, plan: PLAN, submitted_at }),
+    )
+    const book = new JobBook(waiting, { ...LIMITS, maxConcurrentJobs: 2 })
+    book.admit([], 6_000)
+    expect(book.takeChanges().map(({ job_id }) => job_id)).toEqual(['batch-1000', 'batch-2000'])
+  })
+
   test('a job waits for its plan, and holds no place meanwhile', () => {
     const book = new JobBook([submitted()], { ...LIMITS, maxConcurrentJobs: 1 })
     book.command(submit('k1'), ORIGIN, 5_000)

@@ -38,6 +38,11 @@ describe('examples', () => {
     expect(intake.oldestOpen()).toBe(3n)
   })
 
+  test('an end that names fewer chunks than were taken is as loud as a gap', () => {
+    const intake = new LaneIntake({ chunks: 2, done: false })
+    expect(intake.judge(end(1), 0n)).toBe('gap')
+  })
+
   test('a lane that is done takes nothing', () => {
     const intake = new LaneIntake({ chunks: 2, done: true })
     for (const header of [chunk(0), chunk(1), end(2)]) expect(intake.judge(header, 9n)).toBe('duplicate')
