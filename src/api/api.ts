@@ -25,8 +25,13 @@ async function buildServer(context: ProcessContext) {
   const app = Fastify({
     loggerInstance: context.log.child({}, { level: 'warn' }) as FastifyBaseLogger,
     forceCloseConnections: true,
+    // Long enough that a name that is too long reaches the check that says so.
+    routerOptions: { maxParamLength: 1_000 },
+    frameworkErrors: (error, _request, reply) => sendProblem(reply, toProblem(error)),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  // Every body is JSON, or a model's bytes.
+  app.removeContentTypeParser('text/plain')
   app.setErrorHandler((error, request, reply) => {
     const { validation, validationContext } = error as {
       validation?: Parameters<typeof schemaProblems>[0]

@@ -92,7 +92,10 @@ export function jobRoutes(
           querystring: Type.Object(
             {
               status: Type.Optional(Type.Enum([...JOB_STATUSES])),
-              limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 50 })),
+              // A text: the type provider would turn 1.5 and true into whole numbers.
+              limit: Type.Optional(
+                Type.String({ pattern: '^([1-9]\\d{0,2}|1000)$', default: '50', description: '1 to 1000' }),
+              ),
               after: Type.Optional(Type.String({ description: '`next` of the page before' })),
             },
             strict,
@@ -108,10 +111,10 @@ export function jobRoutes(
         },
       },
       async (request) => {
-        const { status, limit = 50, after } = request.query
+        const { status, limit = '50', after } = request.query
         const all = live.newestFirst(tenantOf(request)).filter((job) => status === undefined || job.status === status)
         const rest = after === undefined ? all : all.filter(isAfter(after))
-        const page = rest.slice(0, limit)
+        const page = rest.slice(0, Number(limit))
         const last = page.at(-1)
         const hasMore = rest.length > page.length
         return {

@@ -1,6 +1,6 @@
 // What has to be known, and right, before a job is accepted: the query's columns, the model's version and how they fit,
 // the destination, the number of rows. The API does this before it answers; the controller for direct commands.
-import type { Problem, Sink, Source } from '../../connectors/connector.ts'
+import { ConnectorError, type Problem, type RowCount, type Sink, type Source } from '../../connectors/connector.ts'
 import type { JobPlan } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
 import { matchColumns, selectColumns } from '../model/signature.ts'
@@ -54,9 +54,10 @@ export async function planJob(spec: JobSpec, world: PlanningWorld): Promise<Plan
 
   const [outputProblems, count] = await Promise.all([
     sink.check(spec.output, selected.plan.outputColumns, spec.input),
-    problems.length ? null : world.source.count(spec.input, COUNT_LIMIT_MS),
+    problems.length ? null : countRows(spec, world.source),
   ])
   problems.push(...outputProblems)
+  if (count && 'code' in count) return { problems: [...problems, count] }
   if (count && count.rows > BigInt(world.maxInputRows)) {
     const about = count.estimated ? 'about ' : ''
     problems.push({
@@ -75,6 +76,16 @@ export async function planJob(spec: JobSpec, world: PlanningWorld): Promise<Plan
       total_rows: count.rows,
       rows_estimated: count.estimated,
     },
+  }
+}
+
+/** The query's rows, or the problem that counting them showed: it fails on some row. */
+async function countRows({ input }: JobSpec, source: Source): Promise<RowCount | Problem> {
+  try {
+    return await source.count(input, COUNT_LIMIT_MS)
+  } catch (error) {
+    if (!(error instanceof ConnectorError) || error.retriable) throw error
+    return { code: error.code, pointer: '/input/query', detail: error.message }
   }
 }
 

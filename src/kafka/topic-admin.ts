@@ -4,6 +4,9 @@ import { TOPICS } from '../../topics/index.ts'
 import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
 
+/** How long brokers may take to elect leaders for new topics. */
+const READY_MS = 30_000
+
 /** Creates missing topics and throws an `Error` that names every difference between the others and `topics/`. */
 export async function ensureTopics(client: KafkaClient, replicationFactor: number): Promise<void> {
   const admin = client.kafka.admin()
@@ -11,7 +14,13 @@ export async function ensureTopics(client: KafkaClient, replicationFactor: numbe
   try {
     const existing = new Set(await admin.listTopics())
     const missing = TOPICS.filter((spec) => !existing.has(client.topic(spec)))
-    if (missing.length) await createTopics(admin, client, missing, replicationFactor)
+    if (missing.length) {
+      await createTopics(admin, client, missing, replicationFactor)
+      await whenReady(
+        admin,
+        missing.map((spec) => client.topic(spec)),
+      )
+    }
     const present = TOPICS.filter((spec) => existing.has(client.topic(spec)))
     const drift = present.length ? await findDrift(admin, client, present) : []
     if (drift.length)
@@ -29,9 +38,9 @@ async function createTopics(
   specs: readonly TopicSpec[],
   replicationFactor: number,
 ): Promise<void> {
-  // False when another process was faster: just as good. Waiting for leaders keeps the first produce from failing.
+  // False when another process was faster: just as good.
   await admin.createTopics({
-    waitForLeaders: true,
+    waitForLeaders: false,
     topics: specs.map((spec) => ({
       topic: client.topic(spec),
       numPartitions: spec.partitions,
@@ -42,6 +51,26 @@ async function createTopics(
       })),
     })),
   })
+}
+
+/**
+ * Waits until every topic has its leaders, so that the first produce does not fail. The brokers learn of a new topic one by
+ * one; kafkajs' own wait gives up when one that it asks has not heard of it yet.
+ */
+async function whenReady(admin: Admin, names: readonly string[]): Promise<void> {
+  const deadline = Date.now() + READY_MS
+  for (;;) {
+    try {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [...names] })
+      if (topics.every(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0)))
+        return
+    } catch (error) {
+      if (!(error as { retriable?: boolean }).retriable || Date.now() > deadline) throw error
+    }
+    if (Date.now() > deadline)
+      throw new Error(`new topics have no leaders after ${READY_MS / 1000} s; are the brokers up?`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
 }
 
 async function findDrift(admin: Admin, client: KafkaClient, specs: readonly TopicSpec[]): Promise<string[]> {

@@ -116,17 +116,20 @@ function fillFromDecimals(target: Floats, { first, stride, rows }: Slot, values:
     const low = words[w] as number
     const high = words[w + 1] as number
     const sign = high >> 31
-    if (words[w + 2] === sign && words[w + 3] === sign) target[i] = (high * WORD + (low >>> 0)) / divisor
-    else target[i] = wideDecimal(words, w) / divisor
+    const digits = high * WORD + (low >>> 0)
+    // Digits and power of ten are both exact, so the quotient is the nearest; beyond that, reading the text is.
+    const exact =
+      scale <= 22 && words[w + 2] === sign && words[w + 3] === sign && Math.abs(digits) <= Number.MAX_SAFE_INTEGER
+    target[i] = exact ? digits / divisor : wideDecimal(words, w, scale)
   }
 }
 
-/** An int128 beyond 64 bits; the smallest one stands for NaN. */
-function wideDecimal(words: Int32Array, w: number): number {
+/** A decimal of more than 53 bits; the smallest int128 stands for NaN. */
+function wideDecimal(words: Int32Array, w: number, scale: number): number {
   const [a, b, c, d] = [words[w], words[w + 1], words[w + 2], words[w + 3]] as [number, number, number, number]
   if (a === 0 && b === 0 && c === 0 && d === DECIMAL_NAN_WORD) return Number.NaN
   const unsigned = (BigInt(c >>> 0) << 64n) | (BigInt(b >>> 0) << 32n) | BigInt(a >>> 0)
-  return Number((BigInt(d) << 96n) | unsigned)
+  return Number(`${(BigInt(d) << 96n) | unsigned}e-${scale}`)
 }
 
 function fillFromText(target: Floats, { first, stride, rows }: Slot, vector: Vector): void {
