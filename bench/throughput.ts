@@ -9,6 +9,7 @@ import { temporaryDataDir } from '../embedded/data-dir.ts'
 import { freePort } from '../embedded/ports.ts'
 import { startPostgres } from '../embedded/postgres.ts'
 import { seedCustomers } from '../examples/churn/seed.ts'
+import { bareScoring } from './bare-scoring.ts'
 import { processCosts } from './process-costs.ts'
 
 const ROWS = Number(process.env.BENCH_ROWS ?? 2_000_000)
@@ -30,6 +31,8 @@ interface Measured {
   destination: string
   seconds: number
   rowsPerSecond: number
+  /** Bare scoring on one thread, just before: how fast the machine was at that moment. */
+  limit: number
   /** CPU seconds of each role and server during the job. */
   cpu: Record<string, number>
 }
@@ -80,6 +83,7 @@ async function run(url: string, destination: string, name: string, pids: number[
     destination === 'table'
       ? { destination, table_name: `predictions.bench_${name.replace('-', '_')}` }
       : { destination, path: `${destination}-${name}` }
+  const limit = await bareScoring()
   const before = await processCosts(pids)
   const { job_id } = await call(url, 'POST', '/api/v1/inference/batch', {
     model_id: 'churn',
@@ -97,10 +101,11 @@ async function run(url: string, destination: string, name: string, pids: number[
   const cpu = Object.fromEntries(
     Object.entries(after).map(([process, cost]) => [process, cost.cpuSeconds - (before[process]?.cpuSeconds ?? 0)]),
   )
+  const share = (ROWS / seconds / limit).toFixed(2)
   console.log(
-    `${destination} ${name}: ${seconds.toFixed(2)} s, ${Math.round(ROWS / seconds).toLocaleString('en')} rows/s`,
+    `${destination} ${name}: ${seconds.toFixed(2)} s, ${thousands(ROWS / seconds)} rows/s, ${share} of bare scoring (${thousands(limit)})`,
   )
-  return { destination, seconds, rowsPerSecond: ROWS / seconds, cpu }
+  return { destination, seconds, rowsPerSecond: ROWS / seconds, limit, cpu }
 }
 
 function report(measured: Measured[], costs: Awaited<ReturnType<typeof processCosts>>): void {
@@ -119,6 +124,7 @@ function report(measured: Measured[], costs: Awaited<ReturnType<typeof processCo
           destination,
           {
             'rows/s': Math.round(median(runs.map((one) => one.rowsPerSecond))),
+            'of bare scoring': median(runs.map((one) => one.rowsPerSecond / one.limit)).toFixed(2),
             seconds: median(runs.map((one) => one.seconds)).toFixed(2),
             ...Object.fromEntries(cpu),
           },
@@ -134,6 +140,10 @@ function report(measured: Measured[], costs: Awaited<ReturnType<typeof processCo
       ]),
     ),
   )
+}
+
+function thousands(value: number): string {
+  return Math.round(value).toLocaleString('en')
 }
 
 function median(values: number[]): number {

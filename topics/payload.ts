@@ -23,12 +23,30 @@ import {
   Utf8,
 } from 'apache-arrow'
 import { type Column, type ColumnBatch, type ColumnKind, isVariable, type Vector } from './columns.ts'
+import { decodeByLayout, encodeByLayout, type Layout, layoutOf } from './payload-layout.ts'
 
 const KIND = 'scoreline.kind'
 const SQL_TYPE = 'scoreline.sql_type'
 
+/** Layouts by the columns that a job's batches share, and their rows; forgotten with the columns. */
+const encodings = new WeakMap<readonly Column[], Map<number, Layout>>()
+/** The layouts of the last payloads that were read. A process works on few jobs at a time, in full and last chunks. */
+const decodings: Layout[] = []
+const MAX_DECODINGS = 16
+
 /** Arrow IPC stream bytes of a batch. The vectors are read, not kept. */
 export function encodeColumns(batch: ColumnBatch): Uint8Array {
+  const known = encodings.get(batch.columns) ?? new Map<number, Layout>()
+  const layout = known.get(batch.rows)
+  const quick = layout ? encodeByLayout(layout, batch) : null
+  if (quick) return quick
+  const payload = encode(batch)
+  const learnt = layout ? null : layoutOf(decode(payload), payload)
+  if (learnt) encodings.set(batch.columns, known.set(batch.rows, learnt))
+  return payload
+}
+
+function encode(batch: ColumnBatch): Uint8Array {
   const fields = batch.columns.map(toField)
   const children = batch.columns.map((column, i) => toData(column, batch.vectors[i] as Vector, batch.rows))
   const struct = makeData({ type: new Struct(fields), length: batch.rows, nullCount: 0, children })
@@ -45,18 +63,28 @@ export function encodeColumns(batch: ColumnBatch): Uint8Array {
  * Throws `TypeError` when the bytes are not a stream with exactly one record batch.
  */
 export function decodeColumns(bytes: Uint8Array): ColumnBatch {
+  // A Kafka record lies at any offset of its fetch response; typed arrays need alignment, and a copy of some tens of
+  // kilobytes costs microseconds.
+  const aligned = new Uint8Array(bytes)
+  for (const layout of decodings) {
+    const quick = decodeByLayout(layout, aligned)
+    if (quick) return quick
+  }
   try {
-    return decode(bytes)
+    const batch = decode(aligned)
+    const learnt = layoutOf(batch, aligned)
+    if (learnt) decodings.unshift(learnt)
+    if (decodings.length > MAX_DECODINGS) decodings.pop()
+    return batch
   } catch (error) {
     if (error instanceof TypeError) throw error
     throw new TypeError(`expected an Arrow IPC stream: ${(error as Error).message}`, { cause: error })
   }
 }
 
+/** The vectors are views of `bytes`. */
 function decode(bytes: Uint8Array): ColumnBatch {
-  // A Kafka record lies at any offset of its fetch response; typed arrays need alignment, and a copy of some tens of
-  // kilobytes costs microseconds.
-  const batches = [...RecordBatchReader.from(new Uint8Array(bytes))]
+  const batches = [...RecordBatchReader.from(bytes)]
   const [batch] = batches
   if (!batch || batches.length !== 1) throw new TypeError(`expected one Arrow record batch, got ${batches.length}`)
   const columns = batch.schema.fields.map(fromField)

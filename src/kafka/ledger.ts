@@ -1,6 +1,6 @@
 // Writes the progress ledger: what a stage has made durable of a lane. Totals are cumulative, so of several reports of one
 // key only the newest matters; they gather in each process for a moment and go out together. One record each for twelve
-// lanes and stages, ten times a second, would cost every process that tails the topic more than scoring does.
+// lanes and stages, many times a second, would cost every process that tails the topic more than scoring does.
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import { type ProgressEntry, progressCodec, progressKey, progressTopic, type Stage } from '../../topics/progress.ts'
 import { controlPartition } from './partitioner.ts'
@@ -16,8 +16,8 @@ export interface LedgerTotals {
 
 export const NO_TOTALS: LedgerTotals = { offset: -1n, chunks: 0n, rows: 0n, failedRows: 0n, bytes: 0n }
 
-/** How long reports gather: ten updates a second are smooth to look at, and feed the reader's window often enough. */
-const GATHER_MS = 100
+/** How long reports gather: five updates a second are smooth to look at, and feed the reader's window often enough. */
+const GATHER_MS = 200
 
 /** One for each process. */
 export class LedgerWriter {
