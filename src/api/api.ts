@@ -67,6 +67,10 @@ async function buildServer(context: ProcessContext) {
   })
   await app.register(swaggerUi, { routePrefix: '/docs' })
   const tenantOf = tenantResolver(context.config.apiKeys)
+  // Before anything else is looked at: without a key, not even what exists can be learnt.
+  app.addHook('onRequest', async (request) => {
+    if (request.url.startsWith('/api/')) tenantOf(request)
+  })
   await app.register(healthRoutes(context))
   await app.register(jobRoutes(context, new LiveJobs(context.views), tenantOf))
   await app.register(await modelRoutes(context, tenantOf))

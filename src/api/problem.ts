@@ -83,5 +83,6 @@ export function sendProblem(reply: FastifyReply, { status, code, message, errors
     detail: message,
     ...(errors ? { errors: errors.map(({ pointer, detail, code: own }) => ({ pointer, detail, code: own })) } : {}),
   }
+  if (status === 401) reply.header('www-authenticate', 'Bearer')
   return reply.status(status).type('application/problem+json').send(JSON.stringify(body))
 }

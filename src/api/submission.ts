@@ -45,6 +45,9 @@ export async function submitJob(
   if ('problems' in planned) throw invalidRequest(planned.problems)
   const { plan, modelVersion } = planned
   const seen = jobSeen(jobId, () => true, context)
+  // Another request with the same key may have been faster while this one was checked.
+  const meanwhile = views.jobs.get(jobId)
+  if (meanwhile) return sameJob(meanwhile, body)
   await sendCommand(
     {
       type: 'submit',
