@@ -11,23 +11,25 @@
  * - `date`: int32 days since 1970-01-01; int32 extremes are -infinity and infinity
  * - `timestamp` (no zone) `timestamptz` (UTC): int64 microseconds since 1970-01-01; int64 extremes are -infinity and infinity
  */
-export type ColumnKind =
-  | 'bool'
-  | 'int16'
-  | 'int32'
-  | 'int64'
-  | 'float32'
-  | 'float64'
-  | 'decimal'
-  | 'numeric'
-  | 'utf8'
-  | 'json'
-  | 'jsonb'
-  | 'binary'
-  | 'uuid'
-  | 'date'
-  | 'timestamp'
-  | 'timestamptz'
+export const COLUMN_KINDS = [
+  'bool',
+  'int16',
+  'int32',
+  'int64',
+  'float32',
+  'float64',
+  'decimal',
+  'numeric',
+  'utf8',
+  'json',
+  'jsonb',
+  'binary',
+  'uuid',
+  'date',
+  'timestamp',
+  'timestamptz',
+] as const
+export type ColumnKind = (typeof COLUMN_KINDS)[number]
 
 /** Name and type of a column. `sqlType` is how the source declared it, e.g. `character varying(20)`, if it is known. */
 export interface Column {

@@ -1,7 +1,7 @@
 // jobs.v1: the whole job as one snapshot, one record for each change. Public: what anyone downstream follows, and what
 // every worker tails to know what to do and what to skip. Key: job_id. Partition: murmur2(tenant_id).
 import { avroCodec, type Codec, optional } from './avro.ts'
-import type { Column, ColumnKind } from './columns.ts'
+import { COLUMN_KINDS, type Column } from './columns.ts'
 import { compactedTopic } from './topic.ts'
 
 export const jobsTopic = compactedTopic('jobs.v1')
@@ -104,25 +104,6 @@ export interface JobSnapshot {
   failed_rows: bigint
   error: JobError | null
 }
-
-const COLUMN_KINDS: readonly ColumnKind[] = [
-  'bool',
-  'int16',
-  'int32',
-  'int64',
-  'float32',
-  'float64',
-  'decimal',
-  'numeric',
-  'utf8',
-  'json',
-  'jsonb',
-  'binary',
-  'uuid',
-  'date',
-  'timestamp',
-  'timestamptz',
-]
 
 const column = {
   type: 'record',

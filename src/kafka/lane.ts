@@ -20,7 +20,7 @@ export interface LaneFeed {
 }
 
 /** Above this many queued bytes a lane stops fetching, below half of it it goes on: memory does not grow with lag. */
-const MAX_QUEUED_BYTES = 8 * 1024 * 1024
+const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
 export class Lane {
   readonly topic: string

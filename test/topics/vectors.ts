@@ -1,6 +1,7 @@
 // Vectors of every kind from plain values and back, for tests: what readers and sinks do at speed, here in the plainest way.
 import fc from 'fast-check'
 import {
+  COLUMN_KINDS,
   type Column,
   type ColumnBatch,
   type ColumnKind,
@@ -15,24 +16,7 @@ import {
  */
 export type Value = boolean | number | bigint | string | null
 
-export const KINDS: readonly ColumnKind[] = [
-  'bool',
-  'int16',
-  'int32',
-  'int64',
-  'float32',
-  'float64',
-  'decimal',
-  'numeric',
-  'utf8',
-  'json',
-  'jsonb',
-  'binary',
-  'uuid',
-  'date',
-  'timestamp',
-  'timestamptz',
-]
+export const KINDS: readonly ColumnKind[] = COLUMN_KINDS
 
 export function vectorOf(kind: ColumnKind, values: readonly Value[]): Vector {
   const nullCount = values.filter((value) => value === null).length
