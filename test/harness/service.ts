@@ -51,6 +51,14 @@ export interface ServiceOptions {
   readonly roles?: Partial<Record<Role, number>>
 }
 
+const everyProcess: RoleProcess[] = []
+
+// A failure in a test of many processes is explained by what they said.
+afterEach(({ task }) => {
+  if (task.result?.state !== 'fail') return
+  for (const { role, pid, log } of everyProcess) console.error(`--- ${role} ${pid}\n${log.slice(-40).join('\n')}`)
+})
+
 /** Starts a service; everything it started is stopped when the test file ends. Call it in beforeAll. */
 export async function startService({ name, settings = {}, roles = {} }: ServiceOptions): Promise<Service> {
   const databaseUrl = await freshDatabase(name)
@@ -61,7 +69,7 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
     KAFKA_BROKERS: kafkaBrokers(),
     KAFKA_TOPIC_PREFIX: prefix,
     // A killed process is missed after this long; the default of ten seconds would only make the tests slow.
-    KAFKA_SESSION_TIMEOUT_MS: '3000',
+    KAFKA_SESSION_TIMEOUT_MS: '6000',
     DATABASE_URL: databaseUrl,
     DATA_DIR: dataDir,
     PORT: '0',
@@ -106,6 +114,7 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
       },
     }
     running.push(entry)
+    everyProcess.push(entry)
     return entry
   }
 
@@ -113,12 +122,6 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
     await Promise.all([...running].map((entry) => entry.kill('SIGTERM')))
     await pool.end()
     rmSync(dataDir, { recursive: true, force: true })
-  })
-
-  // A failure in a test of many processes is explained by what they said.
-  afterEach(({ task }) => {
-    if (task.result?.state !== 'fail') return
-    for (const { role, pid, log } of running) console.error(`--- ${role} ${pid}\n${log.slice(-40).join('\n')}`)
   })
 
   await start('controller') // creates the topics, so that the others do not all try

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { scoredTopics } from '../../topics/scored.ts'
+import { LANES } from '../../topics/topic.ts'
 import {
   CHURN_FEATURES,
   churnJob,
@@ -13,7 +14,7 @@ import {
   submit,
   whenJob,
 } from '../harness/jobs.ts'
-import { type JsonObject, type Service, startService } from '../harness/service.ts'
+import { type JsonObject, type RoleProcess, type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 const LARGE = 1_000_000
@@ -67,6 +68,8 @@ test('two large jobs at once both complete, each with its own rows', async () =>
 })
 
 test('both scorers score, and the lanes of a job are spread over them', async () => {
+  // A scorer that starved for longer than its session is out of the group for a moment.
+  await until(() => service.processes('scorer').every(ownsHalf), { what: 'each scorer to own half of the lanes' })
   const jobId = await submit(service, churnJob({ output: table('spread'), config: { parallelism: 4 } }))
   await completed(service, jobId)
   const lanes = await lanesWithRecords(service, jobId)
@@ -186,6 +189,10 @@ async function lanesWithRecords({ kafka, prefix }: Service, jobId: string): Prom
   await until(() => left.size === 0, { what: 'the scored topic to be read' })
   await consumer.disconnect()
   return new Map([...lanes].map(([lane, seqs]) => [lane, seqs.size]))
+}
+
+function ownsHalf({ log }: RoleProcess): boolean {
+  return log.findLast((line) => line.includes('partitions assigned'))?.includes(`"partitions":${LANES / 2}`) ?? false
 }
 
 /** The scorer processes that logged work for a job. */

@@ -11,7 +11,7 @@ let service: Service
 
 beforeAll(async () => {
   // Small chunks and a slow lane each: the job lasts long enough to be hit in its middle.
-  service = await startService({ name: 'crash' })
+  service = await startService({ name: 'crash', settings: { KAFKA_SESSION_TIMEOUT_MS: '3000' } })
   await seedCustomers(service, ROWS)
   await registerModel(service, 'churn', 'churn.onnx', CHURN_FEATURES)
 })
