@@ -42,15 +42,9 @@ export async function openTransactionalWriter(
       try {
         if (records.length) await transaction.sendBatch({ acks: -1, topicMessages: byTopic(client, records) })
         if (consumed) {
-          await transaction.sendOffsets({
-            consumerGroupId: consumed.groupId,
-            topics: [
-              {
-                topic: consumed.topic,
-                partitions: [{ partition: consumed.partition, offset: String(consumed.offset) }],
-              },
-            ],
-          })
+          const { groupId: consumerGroupId, topic, partition, offset } = consumed
+          const topics = [{ topic, partitions: [{ partition, offset: String(offset) }] }]
+          await onceMarked(() => transaction.sendOffsets({ consumerGroupId, topics }))
         }
         await transaction.commit()
       } catch (error) {
@@ -60,5 +54,24 @@ export async function openTransactionalWriter(
       }
     },
     close: () => producer.disconnect(),
+  }
+}
+
+/** How long the markers of the previous commit may take to be written; on a starved broker that is seconds. */
+const MARKED_MS = 10_000
+
+/**
+ * kafkajs waits out CONCURRENT_TRANSACTIONS when it adds records to a transaction, but not when offsets are the first
+ * thing in it (a command that changed nothing): then this does.
+ */
+async function onceMarked(work: () => Promise<void>): Promise<void> {
+  const deadline = Date.now() + MARKED_MS
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if ((error as { type?: string }).type !== 'CONCURRENT_TRANSACTIONS' || Date.now() > deadline) throw error
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
   }
 }

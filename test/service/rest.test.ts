@@ -577,6 +577,19 @@ describe('commands on Kafka', () => {
     )
   })
 
+  test('records that change nothing, one right after the other, do not stop the controller', async () => {
+    // Each is a transaction of an offset alone, begun while the markers of the one before are still being written.
+    const value = JSON.stringify(submission(smallJob('again'), { idempotency_key: 'record-3' }))
+    const producer = service.kafka().producer({ createPartitioner: Partitioners.DefaultPartitioner })
+    await producer.connect()
+    for (let i = 0; i < 100; i++)
+      await producer.send({ topic: `${service.prefix}${commandsTopic.name}`, messages: [{ key: 'default', value }] })
+    await producer.disconnect()
+    await settled('after_again')
+    expect(await jobsInto('again')).toHaveLength(1)
+    expect((await service.request('/readyz')).body.roles.controller).toBe(1)
+  })
+
   test('a refused submission becomes a failed job with its reasons', async () => {
     const wrong = { ...smallJob('refused'), model_id: 'refused-1', config: { batch_size: 0, parallelism: 99 }, note: 1 }
     await produce(
