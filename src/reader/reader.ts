@@ -74,7 +74,12 @@ function readKey(jobId: string, attempt: number): string {
 /** Runs a task unless it is out of date. Whether it is over, for good or bad; false when it was cut short. */
 async function runTask(task: ReadTask, context: ProcessContext, stop: AbortSignal): Promise<boolean> {
   const { views, log } = context
-  const job = await views.findJob(task.job_id)
+  let job = await views.findJob(task.job_id)
+  if (job && job.attempt < task.attempt) {
+    // The task came before the snapshot that it belongs to: a job that waited for a place is known as attempt 0.
+    await views.caughtUp()
+    job = views.jobs.get(task.job_id)
+  }
   if (!job || isTerminal(job.status) || job.attempt !== task.attempt || isRead(job, context)) return true
   const ledger = new Ledger(context, job, 'read', -1)
   if (!(await claim(job, context))) {
