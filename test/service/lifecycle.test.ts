@@ -132,7 +132,8 @@ async function startAll(): Promise<{ child: ChildProcess; lines: string[] }> {
   }).catch((error: Error) => {
     throw new Error(`${error.message}\n${lines.join('\n')}`)
   })
-  expect((await fetch(`http://127.0.0.1:${ports.api}/readyz`)).status).toBe(200)
+  const readiness = await fetch(`http://127.0.0.1:${ports.api}/readyz`)
+  expect(readiness.status, await readiness.text()).toBe(200)
   return { child, lines }
 }
 
