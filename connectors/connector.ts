@@ -9,6 +9,14 @@ export interface ConnectorSettings {
   readonly connections: Readonly<Record<string, string>>
   /** Roots under which file results may lie: `file:///…` or `s3://bucket/prefix`, each ending in `/`. */
   readonly outputRoots: readonly string[]
+  /** For `s3://` results; credentials come from the AWS chain. Without an endpoint, AWS itself. */
+  readonly s3: { readonly endpoint: string | null; readonly region: string }
+  /** For `kafka` results. */
+  readonly kafka: {
+    readonly brokers: readonly string[]
+    readonly topicPrefix: string
+    readonly registryUrl: string | null
+  }
 }
 
 /** A fault in a user's request. `pointer` is the JSON pointer of the field in the request's body. */
@@ -68,6 +76,8 @@ export interface Source {
 /** One attempt of a job, as a sink sees it. */
 export interface SinkJob {
   readonly jobId: string
+  /** Names this output of the job: staging, ledgers and part files carry it. Letters, digits, `.`, `_` and `-`. */
+  readonly resultId: string
   readonly attempt: number
   readonly output: JobOutput
   /** Columns of every scored chunk, in order. */

@@ -1,14 +1,13 @@
 // Apache Kafka's jars: fetched once by Maven into .cache/ and used again by every later start. Also finds the java to run them.
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cachedFolder } from './cache.ts'
 import { EmbeddedServerError } from './server.ts'
 
 const run = promisify(execFile)
 const POM = join(import.meta.dirname, 'kafka-pom.xml')
-const CACHE = resolve(import.meta.dirname, '..', '.cache')
 const JAVA_MINIMUM = 17
 
 const REMEDY =
@@ -19,30 +18,14 @@ const REMEDY =
 export async function kafkaJars(log: (line: string) => void = () => {}): Promise<string> {
   const version = /<kafka\.version>(.+?)</.exec(await readFile(POM, 'utf8'))?.[1]
   if (version === undefined) throw new EmbeddedServerError('not_installed', `${POM} has no <kafka.version>.`)
-  const home = join(CACHE, `kafka-${version}`)
-  if (!existsSync(home)) await fetchJars(home, version, log)
+  const home = await cachedFolder(`kafka-${version}`, async (folder) => {
+    log(`Fetching Apache Kafka ${version} with Maven (once) ...`)
+    const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${join(folder, 'libs')}`]
+    await run('mvn', ['-q', '-B', '-f', POM, ...goal], { maxBuffer: 16 << 20 }).catch((error) => {
+      throw mavenError(error)
+    })
+  })
   return join(home, 'libs')
-}
-
-/** Fetches into a folder of our own, then renames: two processes may do this at once, and a half-filled folder is never used. */
-async function fetchJars(home: string, version: string, log: (line: string) => void): Promise<void> {
-  log(`Fetching Apache Kafka ${version} with Maven (once) ...`)
-  const partial = `${home}.partial-${process.pid}`
-  await mkdir(partial, { recursive: true })
-  try {
-    const goal = [
-      'dependency:copy-dependencies',
-      '-DincludeScope=runtime',
-      `-DoutputDirectory=${join(partial, 'libs')}`,
-    ]
-    await run('mvn', ['-q', '-B', '-f', POM, ...goal], { maxBuffer: 16 << 20 })
-    await rename(partial, home)
-  } catch (error) {
-    // Another process was faster: its folder is as good as ours.
-    if (!existsSync(home)) throw mavenError(error)
-  } finally {
-    await rm(partial, { recursive: true, force: true })
-  }
 }
 
 function mavenError(error: unknown): EmbeddedServerError {

@@ -54,7 +54,14 @@ export const SETTINGS = {
   CONNECTIONS: { kind: 'json', fallback: '{}', about: 'more databases: JSON object name → URL' },
   OUTPUT_ROOTS: {
     kind: 'text',
-    about: 'where file results may lie: comma-separated `file://` roots; default `DATA_DIR/output`',
+    about:
+      'where file results may lie: comma-separated `file://` and `s3://bucket/prefix` roots; default `DATA_DIR/output`',
+  },
+  S3_ENDPOINT: { kind: 'text', about: 'URL of an S3-compatible store; unset: AWS. Credentials come by the AWS chain' },
+  S3_REGION: { kind: 'text', fallback: 'us-east-1', about: 'region of the S3 store' },
+  SCHEMA_REGISTRY_URL: {
+    kind: 'text',
+    about: 'Confluent-compatible schema registry, for Kafka results in Avro',
   },
   MODEL_STORE: {
     kind: 'text',
@@ -107,6 +114,8 @@ export interface Config {
   readonly connections: Readonly<Record<string, string>>
   readonly postgresPort: number
   readonly outputRoots: readonly string[]
+  readonly s3: { readonly endpoint: string | null; readonly region: string }
+  readonly registryUrl: string | null
   readonly modelStore: string
   readonly dataDir: string
   readonly scorers: number
@@ -186,6 +195,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     outputRoots: (roots.length ? roots : [pathToFileURL(resolve(dataDir, 'output')).href]).map((root) =>
       root.endsWith('/') ? root : `${root}/`,
     ),
+    s3: { endpoint: text('S3_ENDPOINT') || null, region: text('S3_REGION') },
+    registryUrl: text('SCHEMA_REGISTRY_URL') || null,
     modelStore: text('MODEL_STORE') || resolve(dataDir, 'models'),
     dataDir,
     scorers: number('SCORERS'),

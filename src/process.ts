@@ -61,7 +61,12 @@ export async function runRole(
     log,
   )
   const stopping = stopSignal()
-  const connectors = openConnectors(config)
+  const connectors = openConnectors({
+    connections: config.connections,
+    outputRoots: config.outputRoots,
+    s3: config.s3,
+    kafka: { brokers: config.kafkaBrokers, topicPrefix: config.topicPrefix, registryUrl: config.registryUrl },
+  })
   const [producer, views] = await Promise.all([openProducer(client), Views.open(client, TAILED[role], onFatal)])
   const ledger = new LedgerWriter(producer, onFatal)
   const running = await start({ config, log, workerId, client, producer, ledger, views, connectors, onFatal })

@@ -23,6 +23,9 @@ export type Destination = (typeof DESTINATIONS)[number]
 export const WRITE_MODES = ['overwrite', 'append', 'upsert', 'error'] as const
 export type WriteMode = (typeof WRITE_MODES)[number]
 
+export const COMPRESSIONS = ['none', 'snappy', 'zstd', 'gzip'] as const
+export type Compression = (typeof COMPRESSIONS)[number]
+
 /** What to read. `connection` names a configured database. */
 export interface JobInput {
   source: 'sql'
@@ -41,6 +44,27 @@ export interface JobOutput {
   format: 'avro' | 'json' | null
   mode: WriteMode
   columns: string[] | null
+  /** Of an upsert: the columns that say which row is replaced. */
+  key_columns: string[] | null
+  compression: Compression | null
+  /** Of files: a part is closed at about this size, in MiB before compression of the last row group. */
+  target_file_mb: number | null
+  /** Of CSV: text cells that a spreadsheet would run as a formula are made harmless. */
+  formula_guard: boolean | null
+}
+
+/** An output of which nothing is known: what each destination fills in of it. */
+export const BARE_OUTPUT: Omit<JobOutput, 'destination' | 'mode'> = {
+  connection: null,
+  table_name: null,
+  path: null,
+  topic: null,
+  format: null,
+  columns: null,
+  key_columns: null,
+  compression: null,
+  target_file_mb: null,
+  formula_guard: null,
 }
 
 /** How to run it; every default is filled in. */
@@ -166,6 +190,10 @@ export const jobSchema = {
           { name: 'format', type: optional('string'), default: null },
           { name: 'mode', type: { type: 'enum', name: 'WriteMode', symbols: WRITE_MODES } },
           { name: 'columns', type: ['null', { type: 'array', items: 'string' }], default: null },
+          { name: 'key_columns', type: ['null', { type: 'array', items: 'string' }], default: null },
+          { name: 'compression', type: optional('string'), default: null },
+          { name: 'target_file_mb', type: optional('int'), default: null },
+          { name: 'formula_guard', type: optional('boolean'), default: null },
         ],
       },
     },

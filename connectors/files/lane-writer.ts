@@ -49,7 +49,7 @@ export class FileLaneWriter implements LaneWriter {
       for (const chunk of chunks) {
         if (this.#position.done || chunk.seq !== this.#nextSeq) {
           const expected = this.#position.done ? 'no chunk after the end' : `chunk ${this.#nextSeq}`
-          throw new TypeError(`lane ${this.#lane} of ${this.#job.jobId}: expected ${expected}, got ${chunk.seq}`)
+          throw new TypeError(`lane ${this.#lane} of ${this.#job.resultId}: expected ${expected}, got ${chunk.seq}`)
         }
         await this.#add(chunk)
         this.#nextSeq++
@@ -155,7 +155,11 @@ async function commitPart(
   // Another writer of this lane was faster. The same part: nothing to add. Another one: it got further, or less far.
   await part.file.abort()
   if (there.sha256 === record.sha256 && there.lastSeq === record.lastSeq) return there
-  throw new ConnectorError('lane_taken', `lane ${range.lane} of ${job.jobId}: another writer has finished part ${k}`, {
-    retriable: true,
-  })
+  throw new ConnectorError(
+    'lane_taken',
+    `lane ${range.lane} of ${job.resultId}: another writer has finished part ${k}`,
+    {
+      retriable: true,
+    },
+  )
 }

@@ -40,9 +40,9 @@ export interface StagedLane {
 }
 
 export function stagingDirectory(job: SinkJob): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(job.jobId))
-    throw new TypeError(`a job id that is no file name: ${job.jobId}`)
-  return `${STAGING_ROOT}/${job.jobId}/${job.attempt}`
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(job.resultId))
+    throw new TypeError(`a job id that is no file name: ${job.resultId}`)
+  return `${STAGING_ROOT}/${job.resultId}/${job.attempt}`
 }
 
 /** Names of a part: staged, its record, and published. The last carries the job, so that results never collide. */
@@ -52,7 +52,7 @@ export function partNames(job: SinkJob, lane: number, k: number): { staged: stri
   return {
     staged: `${directory}/${part}.${job.output.destination}`,
     record: `${directory}/${part}.json`,
-    final: `${part}-${job.jobId}.${job.output.destination}`,
+    final: `${part}-${job.resultId}.${job.output.destination}`,
   }
 }
 
@@ -74,7 +74,7 @@ export async function readPlan(store: FileStore, job: SinkJob): Promise<PartPlan
   if (bytes !== null) return JSON.parse(bytes.toString()) as PartPlan
   throw new ConnectorError(
     'not_prepared',
-    `${store.location}: attempt ${job.attempt} of ${job.jobId} is not prepared here; do controller and sinks see the same directory?`,
+    `${store.location}: attempt ${job.attempt} of ${job.resultId} is not prepared here; do controller and sinks see the same directory?`,
     { retriable: false },
   )
 }

@@ -48,8 +48,8 @@ ${createStaging(job)}`
  */
 export function createStaging(job: SinkJob): string {
   const columns = job.columns.map((column) => `${quoteName(column.name)} ${sqlTypeOf(column)}`).join(', ')
-  return `${lockStatement(`job ${job.jobId}`)};
-CREATE TABLE IF NOT EXISTS ${quoteTable(stagingTable(job.jobId, job.attempt))} (${columns})`
+  return `${lockStatement(`job ${job.resultId}`)};
+CREATE TABLE IF NOT EXISTS ${quoteTable(stagingTable(job.resultId, job.attempt))} (${columns})`
 }
 
 /** Waits for the lock of that name, which the transaction holds until its end. */
@@ -59,7 +59,7 @@ export function lockStatement(name: string): string {
 
 /** Condition for an attempt's rows in the ledger. */
 export function attemptCondition(job: SinkJob): string {
-  return `job_id = ${quoteText(job.jobId)} AND attempt = ${integer(job.attempt)}`
+  return `job_id = ${quoteText(job.resultId)} AND attempt = ${integer(job.attempt)}`
 }
 
 /** A number as SQL. */

@@ -33,11 +33,13 @@ export async function finaliseTable(
   const result: SinkResult = { rows, bytes: state.staged.bytes, location: displayTable(target) }
   const statements = [
     // First of all, so that a late writer, which locks its ledger row before it touches staging, is waited for and not deadlocked with.
-    `DELETE FROM ${LEDGER} WHERE job_id = ${quoteText(job.jobId)}`,
+    `DELETE FROM ${LEDGER} WHERE job_id = ${quoteText(job.resultId)}`,
     ...(relkind === null ? becomeTarget(job, target, state.target.schema) : fillTarget(job, target)),
     `INSERT INTO ${RESULTS} (job_id, rows, bytes, location)
- VALUES (${quoteText(job.jobId)}, ${result.rows}, ${result.bytes}, ${quoteText(result.location)})`,
-    ...state.staged.attempts.map((attempt) => `DROP TABLE IF EXISTS ${quoteTable(stagingTable(job.jobId, attempt))}`),
+ VALUES (${quoteText(job.resultId)}, ${result.rows}, ${result.bytes}, ${quoteText(result.location)})`,
+    ...state.staged.attempts.map(
+      (attempt) => `DROP TABLE IF EXISTS ${quoteTable(stagingTable(job.resultId, attempt))}`,
+    ),
     'COMMIT',
   ]
   await client.query(statements.join(';\n'))
@@ -49,14 +51,14 @@ async function lockAndLook(client: pg.ClientBase, job: SinkJob, target: TableNam
   const [schema, table] = [quoteText(target.schema), quoteText(target.table)]
   const statements = [
     'BEGIN',
-    lockStatement(`job ${job.jobId}`),
+    lockStatement(`job ${job.resultId}`),
     lockStatement(`target ${quoteTable(target)}`),
-    `SELECT rows, bytes, location FROM ${RESULTS} WHERE job_id = ${quoteText(job.jobId)}`,
+    `SELECT rows, bytes, location FROM ${RESULTS} WHERE job_id = ${quoteText(job.resultId)}`,
     `SELECT coalesce(sum(rows), 0)::text AS rows, coalesce(sum(bytes), 0)::text AS bytes, count(*) FILTER (WHERE done)::int AS done_lanes
  FROM ${LEDGER} WHERE ${attemptCondition(job)} AND lane = ANY ('{${job.lanes.map(integer).join(', ')}}')`,
-    `SELECT DISTINCT attempt FROM ${LEDGER} WHERE job_id = ${quoteText(job.jobId)}`,
+    `SELECT DISTINCT attempt FROM ${LEDGER} WHERE job_id = ${quoteText(job.resultId)}`,
     `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ${schema}) AS schema,
- to_regclass(${quoteText(quoteTable(stagingTable(job.jobId, job.attempt)))}) IS NOT NULL AS staging,
+ to_regclass(${quoteText(quoteTable(stagingTable(job.resultId, job.attempt)))}) IS NOT NULL AS staging,
  (SELECT relkind FROM pg_class WHERE relname = ${table}
    AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = ${schema})) AS relkind`,
   ]
@@ -82,14 +84,14 @@ function requireComplete(job: SinkJob, { staged, target }: State, rows: bigint):
   if (staged.rows === rows && staged.doneLanes === job.lanes.length) return
   throw new ConnectorError(
     'rows_lost',
-    `job ${job.jobId}: expected ${rows} rows in ${job.lanes.length} finished lanes, staged are ${staged.rows} rows in ${staged.doneLanes}`,
+    `job ${job.resultId}: expected ${rows} rows in ${job.lanes.length} finished lanes, staged are ${staged.rows} rows in ${staged.doneLanes}`,
     { retriable: false },
   )
 }
 
 /** No table of that name: staging is renamed, which takes no time however many rows there are. */
 function becomeTarget(job: SinkJob, target: TableName, schemaExists: boolean): string[] {
-  const staging = stagingTable(job.jobId, job.attempt)
+  const staging = stagingTable(job.resultId, job.attempt)
   const moved = { schema: target.schema, table: staging.table }
   return [
     ...(schemaExists
@@ -111,6 +113,6 @@ function fillTarget(job: SinkJob, target: TableName): string[] {
   const clear = [`LOCK TABLE ${name} IN SHARE ROW EXCLUSIVE MODE`, `DELETE FROM ${name}`]
   return [
     ...(job.output.mode === 'overwrite' ? clear : []),
-    `INSERT INTO ${name} (${columns}) SELECT ${columns} FROM ${quoteTable(stagingTable(job.jobId, job.attempt))}`,
+    `INSERT INTO ${name} (${columns}) SELECT ${columns} FROM ${quoteTable(stagingTable(job.resultId, job.attempt))}`,
   ]
 }

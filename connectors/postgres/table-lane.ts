@@ -38,12 +38,12 @@ export async function openTableLane(
 }
 
 async function ledgerPosition(client: pg.ClientBase, job: SinkJob, lane: number): Promise<LanePosition> {
-  const key = `${quoteText(job.jobId)}, ${integer(job.attempt)}, ${integer(lane)}`
+  const key = `${quoteText(job.resultId)}, ${integer(job.attempt)}, ${integer(lane)}`
   const fields = 'chunks, rows, failed_rows, bytes, done'
   // A row that another opener inserts at this moment is in neither half; then the second look finds it.
   const text = `WITH opened AS (
   INSERT INTO ${LEDGER} (job_id, attempt, lane, ${fields}) SELECT ${key}, 0, 0, 0, 0, false
-  WHERE to_regclass(${quoteText(quoteTable(stagingTable(job.jobId, job.attempt)))}) IS NOT NULL
+  WHERE to_regclass(${quoteText(quoteTable(stagingTable(job.resultId, job.attempt)))}) IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING ${fields}
 ) SELECT ${fields} FROM opened UNION ALL SELECT ${fields} FROM ${LEDGER} WHERE (job_id, attempt, lane) = (${key})`
   for (let look = 0; look < 2; look++) {
@@ -77,7 +77,7 @@ class TableLane implements LaneWriter {
     this.#connection = connection
     this.#job = job
     this.#lane = lane
-    this.#copy = `COPY ${quoteTable(stagingTable(job.jobId, job.attempt))} (${columnList(job.columns)}) FROM STDIN (FORMAT binary)`
+    this.#copy = `COPY ${quoteTable(stagingTable(job.resultId, job.attempt))} (${columnList(job.columns)}) FROM STDIN (FORMAT binary)`
     this.#position = position
   }
 
@@ -117,7 +117,7 @@ class TableLane implements LaneWriter {
   }
 
   #gap(expected: string, got: string): ConnectorError {
-    const message = `lane ${this.#lane} of job ${this.#job.jobId}: expected ${expected}, got ${got}`
+    const message = `lane ${this.#lane} of job ${this.#job.resultId}: expected ${expected}, got ${got}`
     return new ConnectorError('chunk_gap', message, { retriable: false })
   }
 
@@ -151,7 +151,7 @@ SELECT 1 / count(*) FROM moved`
     } catch (error) {
       if (stateOf(error) !== '22012') throw connectorError(error, 'write_failed')
       const { chunks } = this.#position
-      const message = `lane ${this.#lane} of job ${this.#job.jobId} is no longer at chunk ${chunks}: another sink has written it, or the attempt is gone`
+      const message = `lane ${this.#lane} of job ${this.#job.resultId} is no longer at chunk ${chunks}: another sink has written it, or the attempt is gone`
       throw new ConnectorError('lane_taken', message, { retriable: true, cause: error })
     }
   }
@@ -175,7 +175,7 @@ function asMissing(job: SinkJob): (error: unknown) => never {
 }
 
 export function stagingMissing(job: SinkJob, cause?: unknown): ConnectorError {
-  const message = `attempt ${job.attempt} of job ${job.jobId} has no staging table: it was never prepared, or has been discarded`
+  const message = `attempt ${job.attempt} of job ${job.resultId} has no staging table: it was never prepared, or has been discarded`
   return new ConnectorError('staging_missing', message, { retriable: false, cause })
 }
 

@@ -54,7 +54,7 @@ export function createTableSink(settings: ConnectorSettings): Sink {
       requireTarget(job)
       await withConnectorErrors('prepare_failed', () =>
         connections.use(connectionOf(job.output), async (client) => {
-          const staging = quoteText(quoteTable(stagingTable(job.jobId, job.attempt)))
+          const staging = quoteText(quoteTable(stagingTable(job.resultId, job.attempt)))
           const { rows } = await client.query<{ ready: boolean; staged: boolean }>(
             `SELECT to_regclass('${LEDGER}') IS NOT NULL AND to_regclass('${RESULTS}') IS NOT NULL AS ready,
  to_regclass(${staging}) IS NOT NULL AS staged`,
@@ -84,7 +84,7 @@ export function createTableSink(settings: ConnectorSettings): Sink {
           // The ledger first, as in finalising: a writer holds its row there before it touches staging.
           await client.query(
             `DELETE FROM ${LEDGER} WHERE ${attemptCondition(job)};
-DROP TABLE IF EXISTS ${quoteTable(stagingTable(job.jobId, job.attempt))}`,
+DROP TABLE IF EXISTS ${quoteTable(stagingTable(job.resultId, job.attempt))}`,
           )
         }),
       )

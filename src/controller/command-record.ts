@@ -1,6 +1,6 @@
 // Reads a record of commands.v1: what any producer may have written. Pure.
 import type { Command, CommandPlan, SubmitCommand } from '../../topics/commands.ts'
-import type { JobSnapshot } from '../../topics/jobs.ts'
+import { BARE_OUTPUT, type JobSnapshot } from '../../topics/jobs.ts'
 import { isJobId, jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
 import type { Planned } from '../job/plan.ts'
 import { type JobSpec, parseJob } from '../job/spec.ts'
@@ -127,16 +127,7 @@ function unreadableSpec(body: unknown): JobSpec {
     modelId: typeof model_id === 'string' ? model_id : '',
     modelVersion: null,
     input: { source: 'sql', query: '', connection: '', key_column: null },
-    output: {
-      destination: 'table',
-      connection: null,
-      table_name: null,
-      path: null,
-      topic: null,
-      format: null,
-      mode: 'error',
-      columns: null,
-    },
+    output: { ...BARE_OUTPUT, destination: 'table', mode: 'error' },
     config: {
       batch_size: 1,
       parallelism: 1,

@@ -7,6 +7,7 @@ export function sinkJob(job: JobSnapshot): SinkJob {
   if (!job.plan || job.model_version === null) throw new Error(`job ${job.job_id} has no plan`)
   return {
     jobId: job.job_id,
+    resultId: job.job_id,
     attempt: job.attempt,
     output: job.output,
     columns: job.plan.output_columns,

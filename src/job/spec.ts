@@ -4,7 +4,14 @@ import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Settings } from 'typebox/system'
 import type { Problem } from '../../connectors/connector.ts'
-import { DESTINATIONS, type JobConfig, type JobInput, type JobOutput, WRITE_MODES } from '../../topics/jobs.ts'
+import {
+  COMPRESSIONS,
+  DESTINATIONS,
+  type JobConfig,
+  type JobInput,
+  type JobOutput,
+  WRITE_MODES,
+} from '../../topics/jobs.ts'
 import { LANES } from '../../topics/topic.ts'
 
 export const MAX_BATCH_SIZE = 100_000
@@ -46,6 +53,30 @@ export const JobRequest = Type.Object(
         mode: Type.Optional(Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`' })),
         columns: Type.Optional(
           Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Only these columns, in this order' }),
+        ),
+        key_columns: Type.Optional(
+          Type.Array(Type.String({ minLength: 1 }), {
+            minItems: 1,
+            maxItems: 32,
+            description: 'For mode `upsert`: the columns that say which row is replaced; default `input.key_column`',
+          }),
+        ),
+        compression: Type.Optional(
+          Type.Enum([...COMPRESSIONS], {
+            description: '`parquet`: `zstd` (default), `snappy` or `none`; `csv`: `none` (default) or `gzip`',
+          }),
+        ),
+        target_file_mb: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: 4096,
+            description: 'For files: a part has about this size; default 128',
+          }),
+        ),
+        formula_guard: Type.Optional(
+          Type.Boolean({
+            description: 'For `csv`: text that a spreadsheet would run as a formula gets a leading quote; default true',
+          }),
         ),
       },
       strict,
@@ -131,6 +162,10 @@ export function parseJob(
         format: output.format ?? null,
         mode: output.mode ?? 'overwrite',
         columns: output.columns ?? null,
+        key_columns: output.mode === 'upsert' ? (output.key_columns ?? keyOf(input)) : null,
+        compression: output.compression ?? DEFAULT_COMPRESSION[output.destination],
+        target_file_mb: isFiles(output.destination) ? (output.target_file_mb ?? DEFAULT_FILE_MB) : null,
+        formula_guard: output.destination === 'csv' ? (output.formula_guard ?? true) : null,
       },
       config: {
         batch_size: config.batch_size ?? 1000,
@@ -203,6 +238,17 @@ function jsonText(value: unknown): string {
   }
 }
 
+const DEFAULT_FILE_MB = 128
+const DEFAULT_COMPRESSION = { parquet: 'zstd', csv: 'none', table: null, kafka: null } as const
+
+function isFiles(destination: JobOutput['destination']): boolean {
+  return destination === 'parquet' || destination === 'csv'
+}
+
+function keyOf({ key_column }: JobRequest['input']): string[] | null {
+  return key_column === undefined ? null : [key_column]
+}
+
 const NEEDED = { table: 'table_name', parquet: 'path', csv: 'path', kafka: 'topic' } as const
 
 function crossFieldProblems({ model_id, output }: JobRequest): Problem[] {
@@ -218,14 +264,57 @@ function crossFieldProblems({ model_id, output }: JobRequest): Problem[] {
       detail: `destination ${output.destination} needs ${needed}`,
     })
   }
-  for (const other of ['table_name', 'path', 'topic'] as const) {
-    if (other !== needed && output[other] !== undefined) {
-      problems.push({
-        code: 'unknown_field',
-        pointer: `/output/${other}`,
-        detail: `${other} does not belong to destination ${output.destination}`,
-      })
-    }
+  for (const [name, destinations] of Object.entries(ONLY_FOR)) {
+    if (output[name as keyof typeof ONLY_FOR] === undefined || destinations.includes(output.destination)) continue
+    problems.push({
+      code: 'unknown_field',
+      pointer: `/output/${name}`,
+      detail: `${name} does not belong to destination ${output.destination}`,
+    })
+  }
+  const compressions: readonly string[] = COMPRESSIONS_OF[output.destination] ?? []
+  if (output.compression !== undefined && compressions.length && !compressions.includes(output.compression)) {
+    problems.push({
+      code: 'invalid',
+      pointer: '/output/compression',
+      detail: `expected ${compressions.join(', ')} for ${output.destination}, got ${output.compression}`,
+    })
+  }
+  if (output.key_columns !== undefined && output.mode !== 'upsert') {
+    problems.push({
+      code: 'unknown_field',
+      pointer: '/output/key_columns',
+      detail: 'key_columns belongs to mode upsert',
+    })
   }
   return problems
+}
+
+/** Fields of an output that only some destinations have. */
+const ONLY_FOR: Record<
+  | 'connection'
+  | 'table_name'
+  | 'path'
+  | 'topic'
+  | 'format'
+  | 'key_columns'
+  | 'compression'
+  | 'target_file_mb'
+  | 'formula_guard',
+  readonly JobOutput['destination'][]
+> = {
+  connection: ['table'],
+  table_name: ['table'],
+  path: ['parquet', 'csv'],
+  topic: ['kafka'],
+  format: ['kafka'],
+  key_columns: ['table'],
+  compression: ['parquet', 'csv'],
+  target_file_mb: ['parquet', 'csv'],
+  formula_guard: ['csv'],
+}
+
+const COMPRESSIONS_OF: Partial<Record<JobOutput['destination'], readonly string[]>> = {
+  parquet: ['zstd', 'snappy', 'none'],
+  csv: ['none', 'gzip'],
 }

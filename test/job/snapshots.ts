@@ -1,5 +1,5 @@
 // Jobs and ledger entries to start a test from: everything filled in, a test changes what it is about.
-import type { JobPlan, JobSnapshot } from '../../topics/jobs.ts'
+import { BARE_OUTPUT, type JobPlan, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 
 export const PLAN: JobPlan = {
@@ -20,14 +20,11 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     model_version: null,
     input: { source: 'sql', query: 'SELECT * FROM customers', connection: 'warehouse', key_column: null },
     output: {
+      ...BARE_OUTPUT,
       destination: 'table',
       connection: 'warehouse',
       table_name: 'predictions.churn_scores',
-      path: null,
-      topic: null,
-      format: null,
       mode: 'overwrite',
-      columns: null,
     },
     config: {
       batch_size: 100,

@@ -4,7 +4,15 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { avroCodec, optional } from '../../topics/avro.ts'
 import type { Column } from '../../topics/columns.ts'
-import { DESTINATIONS, JOB_STATUSES, type JobPlan, type JobSnapshot, jobCodec, WRITE_MODES } from '../../topics/jobs.ts'
+import {
+  COMPRESSIONS,
+  DESTINATIONS,
+  JOB_STATUSES,
+  type JobPlan,
+  type JobSnapshot,
+  jobCodec,
+  WRITE_MODES,
+} from '../../topics/jobs.ts'
 import { progressCodec } from '../../topics/progress.ts'
 import { readCodec } from '../../topics/reads.ts'
 import { entry, running, submitted } from '../job/snapshots.ts'
@@ -87,6 +95,10 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
     format: maybe(fc.constantFrom('avro' as const, 'json' as const)),
     mode: fc.constantFrom(...WRITE_MODES),
     columns: maybe(fc.array(fc.string())),
+    key_columns: maybe(fc.array(fc.string())),
+    compression: maybe(fc.constantFrom(...COMPRESSIONS)),
+    target_file_mb: maybe(int),
+    formula_guard: maybe(fc.boolean()),
   }),
   config: fc.record({
     batch_size: int,

@@ -1,7 +1,7 @@
 // Chunks made by hand for the file tests: values as JavaScript has them, laid out as Arrow's buffers.
 import type { ScoredChunk, SinkJob } from '../../../connectors/connector.ts'
 import { type Column, type ColumnBatch, isVariable, type Vector } from '../../../topics/columns.ts'
-import type { JobOutput } from '../../../topics/jobs.ts'
+import { BARE_OUTPUT, type JobOutput } from '../../../topics/jobs.ts'
 
 /** A value as text, number, bigint, boolean or bytes, whichever its kind needs; null for NULL. */
 export type Value = string | number | bigint | boolean | Uint8Array | null
@@ -96,6 +96,7 @@ export function sinkJob(path: string, options: JobOptions = {}): SinkJob {
   const { output, ...rest } = options
   return {
     jobId: 'batch-a',
+    resultId: options.jobId ?? 'batch-a',
     attempt: 1,
     columns: SCORES,
     chunkRows: 100,
@@ -103,14 +104,10 @@ export function sinkJob(path: string, options: JobOptions = {}): SinkJob {
     model: { id: 'churn', version: 2, sha256: 'ab'.repeat(32) },
     ...rest,
     output: {
+      ...BARE_OUTPUT,
       destination: 'parquet',
-      connection: null,
-      table_name: null,
       path,
-      topic: null,
-      format: null,
       mode: 'overwrite',
-      columns: null,
       ...output,
     },
   }

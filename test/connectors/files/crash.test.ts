@@ -9,6 +9,7 @@ import type { Manifest } from '../../../connectors/files/manifest.ts'
 import { createFilesSink } from '../../../connectors/files/sink.ts'
 import type { FileStore, PartFile } from '../../../connectors/files/store.ts'
 import type { WriteMode } from '../../../topics/jobs.ts'
+import { connectorSettings } from '../settings.ts'
 import { scoredChunk, sinkJob } from './batches.ts'
 import { duckdb } from './duckdb.ts'
 
@@ -52,7 +53,7 @@ function crashing(store: FileStore, budget: { left: number }): FileStore {
 }
 
 function sinkWith(budget: { left: number }): Sink {
-  return createFilesSink({ connections: {}, outputRoots: [`file://${root}/`] }, (directory) =>
+  return createFilesSink(connectorSettings({ outputRoots: [`file://${root}/`] }), (directory) =>
     crashing(openLocalStore(directory), budget),
   )
 }

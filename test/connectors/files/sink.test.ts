@@ -8,6 +8,7 @@ import { LANE_START, type Sink, type SinkJob } from '../../../connectors/connect
 import { partPlan } from '../../../connectors/files/part-plan.ts'
 import { createFilesSink } from '../../../connectors/files/sink.ts'
 import type { JobInput } from '../../../topics/jobs.ts'
+import { connectorSettings } from '../settings.ts'
 import { type JobOptions, SCORES, scoredChunk, sinkJob } from './batches.ts'
 import { duckdb } from './duckdb.ts'
 
@@ -15,7 +16,7 @@ let root: string
 let sink: Sink
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'scoreline-files-'))
-  sink = createFilesSink({ connections: {}, outputRoots: [`file://${root}/`] })
+  sink = createFilesSink(connectorSettings({ outputRoots: [`file://${root}/`] }))
 })
 afterEach(() => rm(root, { recursive: true, force: true }))
 
@@ -310,7 +311,7 @@ describe('check', () => {
   })
 
   test('a root that is not there yet is made by the first job', async () => {
-    sink = createFilesSink({ connections: {}, outputRoots: [`file://${root}/not/yet/`] })
+    sink = createFilesSink(connectorSettings({ outputRoots: [`file://${root}/not/yet/`] }))
     expect(await codes({})).toEqual([])
     expect(await run(job(), 1)).toMatchObject({ location: `file://${root}/not/yet/out/` })
     expect(await names('not/yet')).toEqual(['out'])

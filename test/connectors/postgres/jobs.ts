@@ -4,7 +4,8 @@ import pg from 'pg'
 import { afterAll } from 'vitest'
 import type { ConnectorSettings, SinkJob, Source } from '../../../connectors/connector.ts'
 import type { Column, ColumnBatch } from '../../../topics/columns.ts'
-import type { JobInput, JobOutput, WriteMode } from '../../../topics/jobs.ts'
+import { BARE_OUTPUT, type JobInput, type JobOutput, type WriteMode } from '../../../topics/jobs.ts'
+import { connectorSettings } from '../settings.ts'
 
 export function jobInput(query: string, more: Partial<JobInput> = {}): JobInput {
   return { source: 'sql', query, connection: 'warehouse', key_column: null, ...more }
@@ -15,13 +16,14 @@ export function tableOutput(
   mode: WriteMode = 'overwrite',
   more: Partial<JobOutput> = {},
 ): JobOutput {
-  const rest = { connection: null, path: null, topic: null, format: null, columns: null }
-  return { destination: 'table', table_name: table, mode, ...rest, ...more }
+  return { ...BARE_OUTPUT, destination: 'table', table_name: table, mode, ...more }
 }
 
 export function tableJob(output: JobOutput, columns: readonly Column[], more: Partial<SinkJob> = {}): SinkJob {
+  const jobId = more.jobId ?? `batch-${randomBytes(6).toString('hex')}`
   return {
-    jobId: `batch-${randomBytes(6).toString('hex')}`,
+    jobId,
+    resultId: jobId,
     attempt: 1,
     output,
     columns,
@@ -33,7 +35,7 @@ export function tableJob(output: JobOutput, columns: readonly Column[], more: Pa
 }
 
 export function connectTo(url: string): ConnectorSettings {
-  return { connections: { warehouse: url }, outputRoots: [] }
+  return connectorSettings({ connections: { warehouse: url } })
 }
 
 /** The same database as another role. */

@@ -5,6 +5,7 @@ import { createTableSink } from '../../../connectors/postgres/table-sink.ts'
 import type { Column } from '../../../topics/columns.ts'
 import type { WriteMode } from '../../../topics/jobs.ts'
 import { freshDatabase } from '../../harness/servers.ts'
+import { connectorSettings } from '../settings.ts'
 import { asRole, connectTo, jobInput, openClient, tableOutput } from './jobs.ts'
 
 const COLUMNS: Column[] = [
@@ -151,7 +152,7 @@ test('columns that no table can have', async () => {
 
 test('a database that only reads, or is away', async () => {
   await client.query(`ALTER ROLE ${role} SET default_transaction_read_only = on`)
-  const fresh = createTableSink({ outputRoots: [], connections: { warehouse: asRole(url, role) } })
+  const fresh = createTableSink(connectorSettings({ connections: { warehouse: asRole(url, role) } }))
   expect(await fresh.check(tableOutput('fits'), COLUMNS, jobInput('SELECT 1'))).toMatchObject([
     { code: 'connection_read_only', pointer: '/output/connection' },
   ])
