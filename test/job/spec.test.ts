@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Problem } from '../../connectors/connector.ts'
 import { parseJob } from '../../src/job/spec.ts'
+import { BARE_OUTPUT } from '../../topics/jobs.ts'
 
 const DEFAULTS = { parallelism: 4 }
 
@@ -62,7 +63,7 @@ describe('defaults', () => {
       modelId: 'model-xyz789',
       modelVersion: null,
       input,
-      output: { ...output, connection: 'warehouse', path: null, topic: null, format: null },
+      output: { ...BARE_OUTPUT, ...output, connection: 'warehouse' },
       config,
     })
   })
@@ -73,13 +74,10 @@ describe('defaults', () => {
       modelVersion: null,
       input: { ...body().input, connection: 'warehouse', key_column: null },
       output: {
+        ...BARE_OUTPUT,
         ...body().output,
         connection: 'warehouse',
-        path: null,
-        topic: null,
-        format: null,
         mode: 'overwrite',
-        columns: null,
       },
       config: {
         batch_size: 1000,
@@ -101,6 +99,38 @@ describe('defaults', () => {
     const spec = specOf({ ...body(), output })
     expect(spec.output).toMatchObject(output)
     expect(spec.output.connection).toBeNull()
+  })
+
+  test.each([
+    [
+      { destination: 'parquet', path: 'a' },
+      { compression: 'zstd', target_file_mb: 128, formula_guard: null },
+    ],
+    [
+      { destination: 'csv', path: 'a' },
+      { compression: 'none', target_file_mb: 128, formula_guard: true },
+    ],
+    [
+      { destination: 'table', table_name: 'a' },
+      { compression: null, target_file_mb: null, key_columns: null },
+    ],
+    [{ destination: 'table', table_name: 'a', mode: 'upsert' }, { key_columns: ['customer_id'] }],
+  ])('%j becomes %j', (output, filledIn) => {
+    expect(specOf({ ...body(), input: { ...body().input, key_column: 'customer_id' }, output }).output).toMatchObject(
+      filledIn,
+    )
+  })
+
+  test.each([
+    [{ destination: 'csv', path: 'a', compression: 'zstd' }, '/output/compression'],
+    [{ destination: 'parquet', path: 'a', compression: 'gzip' }, '/output/compression'],
+    [{ destination: 'parquet', path: 'a', formula_guard: true }, '/output/formula_guard'],
+    [{ destination: 'table', table_name: 'a', target_file_mb: 3 }, '/output/target_file_mb'],
+    [{ destination: 'table', table_name: 'a', key_columns: ['id'] }, '/output/key_columns'],
+    [{ destination: 'parquet', path: 'a', connection: 'warehouse' }, '/output/connection'],
+    [{ destination: 'table', table_name: 'a', format: 'json' }, '/output/format'],
+  ])('%j has a field that does not belong', (output, pointer) => {
+    expect(problemsOf({ ...body(), output })).toMatchObject([{ pointer }])
   })
 
   test('parallelism falls back to the given default', () => {
