@@ -29,7 +29,7 @@ export function createFilesSink(settings: ConnectorSettings, openStore: OpenStor
     async prepare(job) {
       const store = await storeOf(job.output)
       await refuseConflict(store, job)
-      await putPlan(store, job, partPlan(job.chunkRows, job.columns))
+      await putPlan(store, job, partPlan(job.chunkRows, job.columns, job.output))
     },
 
     async openLane(job, lane) {

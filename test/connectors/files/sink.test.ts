@@ -55,7 +55,7 @@ async function hashes(directory: string): Promise<Record<string, string>> {
 }
 
 test('the plan of these tests has parts of one chunk', () => {
-  expect(partPlan(CHUNK_ROWS, SCORES)).toEqual({ groupChunks: 1, partChunks: 1 })
+  expect(partPlan(CHUNK_ROWS, SCORES, job().output)).toEqual({ groupChunks: 1, partChunks: 1 })
 })
 
 describe.each(['parquet', 'csv'] as const)('%s', (destination) => {
@@ -126,11 +126,11 @@ describe.each(['parquet', 'csv'] as const)('%s', (destination) => {
 })
 
 describe('a lane', () => {
-  const small = () => sinkJob('out', { chunkRows: 100_000, lanes: [0] })
+  const small = () => sinkJob('out', { chunkRows: 100_000, lanes: [0], output: { target_file_mb: 11 } })
 
   test('is durable part by part; a writer that was lost goes on at the last finished one', async () => {
     const job_ = small()
-    const { partChunks } = partPlan(job_.chunkRows, job_.columns)
+    const { partChunks } = partPlan(job_.chunkRows, job_.columns, job_.output)
     expect(partChunks).toBe(10)
     await sink.prepare(job_)
     const lost = await sink.openLane(job_, 0)
@@ -154,7 +154,7 @@ describe('a lane', () => {
   })
 
   test('row groups have a fixed number of chunks', async () => {
-    const job_ = sinkJob('out', { chunkRows: 50_000, lanes: [0] })
+    const job_ = sinkJob('out', { chunkRows: 50_000, lanes: [0], output: { target_file_mb: 11 } })
     await sink.prepare(job_)
     const writer = await sink.openLane(job_, 0)
     await writer.write([0, 1, 2, 3, 4].map((seq) => scoredChunk(0, seq, 7)))
