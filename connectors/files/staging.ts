@@ -56,6 +56,18 @@ export function partNames(job: SinkJob, lane: number, k: number): { staged: stri
   }
 }
 
+/** Whether a file of that name is one of the job's parts, of any lane and attempt. */
+export function isPartOf(job: SinkJob, finalName: string): boolean {
+  const [, lane, k] = /^part-(\d+)-(\d+)-/.exec(finalName) ?? []
+  return lane !== undefined && finalName === partNames(job, Number(lane), Number(k)).final
+}
+
+/** Whether a later attempt of the job is prepared. */
+export async function hasLaterAttempt(store: FileStore, job: SinkJob): Promise<boolean> {
+  const attempts = await store.directories(`${STAGING_ROOT}/${job.resultId}`)
+  return attempts.some((attempt) => Number(attempt) > job.attempt)
+}
+
 /** What the store must know of a part to publish it. */
 export function stagedPart(job: SinkJob, { lane, k, receipt, bytes }: PartRecord): StagedPart {
   const names = partNames(job, lane, k)
