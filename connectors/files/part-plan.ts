@@ -26,10 +26,10 @@ const PART_BYTES = 4 * 1024 ** 3
 
 export function partPlan(chunkRows: number, columns: readonly Column[], output: FileSizing): PartPlan {
   const rowBytes = Math.max(1, sum(columns, rawBytes))
-  const groupRows = Math.min(GROUP_ROWS, GROUP_BYTES / rowBytes)
-  const groupChunks = Math.max(1, Math.round(groupRows / chunkRows))
   const fileBytes = (output.target_file_mb ?? DEFAULT_FILE_MB) * 1024 ** 2
   const partRows = Math.min(fileBytes / sum(columns, (column) => fileBytesOf(column, output)), PART_BYTES / rowBytes)
+  const groupRows = Math.min(GROUP_ROWS, GROUP_BYTES / rowBytes, partRows)
+  const groupChunks = Math.max(1, Math.round(groupRows / chunkRows))
   const groups = Math.max(1, Math.round(partRows / (groupChunks * chunkRows)))
   return { partChunks: groups * groupChunks, groupChunks }
 }

@@ -5,13 +5,21 @@
 // whoever removes the directory takes this object away first and the rest after, whoever writes looks for it afterwards
 // and takes his own back when it is gone. So one of the two always cleans up, and a lost writer leaves nothing behind.
 import { randomUUID } from 'node:crypto'
-import { CreateMultipartUploadCommand, type S3Client } from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import { ConnectorError } from '../connector.ts'
 import { STAGING_ROOT } from './location.ts'
 import { deleteObjects, forEachAtOnce, getObject, head, listNames, putObject, type S3Bucket } from './s3-bucket.ts'
 import { guarded } from './s3-errors.ts'
 import { parseS3Url } from './s3-location.ts'
-import { abortUpload, beginUpload, completeUpload, isStaged, listUploads, withdrawUpload } from './s3-upload.ts'
+import {
+  abortUpload,
+  beginUpload,
+  completeUpload,
+  isStaged,
+  listUploads,
+  probeUpload,
+  withdrawUpload,
+} from './s3-upload.ts'
 import type { FileStore, StagedPart } from './store.ts'
 
 /** `url` is `s3://bucket/prefix/`, as `locate` gives it. The client is the caller's to destroy. */
@@ -51,18 +59,15 @@ function placeOf(client: S3Client, url: string): S3Bucket {
 }
 
 /**
- * Tries everything that a job will need: a policy that allows writing but not listing would show only at the end. An
- * upload that is begun and aborted shows whether writing is allowed, and no reader ever sees it.
+ * Tries what a job will need: a policy that allows writing but not listing would show only at the end. Removing an object
+ * is not tried, for in a bucket with versions even that leaves a trace.
  */
 async function probe(place: S3Bucket): Promise<void> {
   const name = `${STAGING_ROOT}/check-${randomUUID()}`
   const tries = await Promise.allSettled([
     listNames(place, '', { flat: true, limit: 1 }),
     getObject(place, name),
-    listUploads(place, 1),
-    place.client
-      .send(new CreateMultipartUploadCommand({ Bucket: place.bucket, Key: place.prefix + name }))
-      .then(({ UploadId = '' }) => abortUpload(place, name, UploadId)),
+    probeUpload(place, name),
   ])
   for (const result of tries) if (result.status === 'rejected') throw result.reason
 }

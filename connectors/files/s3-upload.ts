@@ -160,22 +160,36 @@ export async function abortUpload(
 }
 
 /** All uploads under the place that were begun and neither completed nor aborted. The receipt is the upload's id. */
-export async function listUploads({ client, bucket, prefix }: S3Bucket, limit?: number): Promise<BegunPart[]> {
+export async function listUploads({ client, bucket, prefix }: S3Bucket): Promise<BegunPart[]> {
   const found: BegunPart[] = []
   let marker: { KeyMarker?: string; UploadIdMarker?: string } | null = {}
   while (marker !== null) {
     const page: ListMultipartUploadsCommandOutput = await client.send(
-      new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, MaxUploads: limit, ...marker }),
+      new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...marker }),
     )
     for (const { Key = '', UploadId = '' } of page.Uploads ?? [])
       found.push({ finalName: Key.slice(prefix.length), receipt: UploadId })
     const { NextKeyMarker, NextUploadIdMarker } = page
     marker =
-      page.IsTruncated && limit === undefined && NextKeyMarker !== undefined
+      page.IsTruncated && NextKeyMarker !== undefined
         ? { KeyMarker: NextKeyMarker, ...(NextUploadIdMarker ? { UploadIdMarker: NextUploadIdMarker } : {}) }
         : null
   }
   return found
+}
+
+/** Begins an upload that no reader ever sees, and aborts it: whether the service may do what parts need. */
+export async function probeUpload(place: S3Bucket, name: string): Promise<void> {
+  const target = { Bucket: place.bucket, Key: place.prefix + name }
+  const { UploadId: uploadId = '' } = await place.client.send(new CreateMultipartUploadCommand(target))
+  const look = async () => {
+    const receipt = JSON.stringify({ uploadId, etags: [] } satisfies Receipt)
+    await uploadedBytes(place, { name, finalName: name, receipt, bytes: 0 })
+    return listUploads({ ...place, prefix: target.Key })
+  }
+  const begun = await look().finally(() => abortUpload(place, name, uploadId))
+  // The SDK repeats a request whose answer is lost: then there are two.
+  for (const { receipt } of begun) await abortUpload(place, name, receipt)
 }
 
 async function isPublished(place: S3Bucket, part: StagedPart): Promise<boolean> {

@@ -46,7 +46,10 @@ export const JobRequest = Type.Object(
         ),
         table_name: Type.Optional(Type.String({ minLength: 1, description: 'For `table`: `schema.table`' })),
         path: Type.Optional(
-          Type.String({ minLength: 1, description: 'For `parquet` and `csv`: a directory under OUTPUT_ROOTS' }),
+          Type.String({
+            minLength: 1,
+            description: 'For `parquet` and `csv`: a directory or `s3://bucket/prefix/` under OUTPUT_ROOTS',
+          }),
         ),
         topic: Type.Optional(Type.String({ minLength: 1, description: 'For `kafka`' })),
         format: Type.Optional(Type.Enum(['avro', 'json'])),

@@ -113,7 +113,7 @@ async function versitygw(): Promise<string> {
     const target = `github.com/versity/versitygw/cmd/versitygw@${VERSION}`
     await run('go', ['install', target], { env: { ...process.env, GOBIN: folder }, maxBuffer: 16 << 20 }).catch(
       (error) => {
-        throw new Error('The tests of S3 need an S3 server, which is built with Go: install Go 1.24 or later', {
+        throw new Error('The tests of S3 need an S3 server, which is built with Go: install Go 1.25 or later', {
           cause: error,
         })
       },

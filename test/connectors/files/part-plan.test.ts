@@ -49,6 +49,12 @@ describe('partPlan', () => {
     )
     const wide = Array.from({ length: 100 }, (_, i): Column => ({ name: `c${i}`, kind: 'float64' }))
     expect(partPlan(1000, wide, PARQUET)).toMatchObject({ groupChunks: 42 })
+    // A group is no larger than the file.
+    const text: Column[] = [{ name: 'a', kind: 'utf8' }]
+    expect(partPlan(1000, text, { destination: 'csv', compression: 'none', target_file_mb: 1 })).toEqual({
+      groupChunks: 52,
+      partChunks: 52,
+    })
   })
 
   test('a larger target makes no smaller parts, and none holds more raw columns than a lane may keep in Kafka', () => {
