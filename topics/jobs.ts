@@ -91,7 +91,10 @@ export interface JobError {
 export interface JobPlan {
   model_sha256: string
   query_columns: Column[]
-  output_columns: Column[]
+  /** What a scored chunk has: every column that some output wants. */
+  scored_columns: Column[]
+  /** The columns of each output, in its order. */
+  output_columns: Column[][]
   total_rows: bigint
   rows_estimated: boolean
 }
@@ -105,7 +108,8 @@ export interface JobSnapshot {
   /** As asked for, else (from the plan on) the newest when the job was accepted; null before that. */
   model_version: number | null
   input: JobInput
-  output: JobOutput
+  /** At least one. The rows are scored once for all of them. */
+  outputs: JobOutput[]
   config: JobConfig
   /** SHA-256 of the request's canonical JSON: the same Idempotency-Key with another body is a conflict. */
   request_hash: string
@@ -124,9 +128,21 @@ export interface JobSnapshot {
   finished_at: bigint | null
   read_rows: bigint
   processed_rows: bigint
+  /** Rows that are durable in every output. */
   written_rows: bigint
   failed_rows: bigint
+  /** The rows of each output that are durable; empty before the first. */
+  output_rows: bigint[]
+  /** What each output became; empty until the job is completed. */
+  results: JobResult[]
   error: JobError | null
+}
+
+/** A finished output: a qualified table name, the URL of a directory, a topic. */
+export interface JobResult {
+  location: string
+  rows: bigint
+  bytes: bigint
 }
 
 const column = {
@@ -147,7 +163,8 @@ const plan = {
   fields: [
     { name: 'model_sha256', type: 'string' },
     { name: 'query_columns', type: { type: 'array', items: column } },
-    { name: 'output_columns', type: { type: 'array', items: 'Column' } },
+    { name: 'scored_columns', type: { type: 'array', items: 'Column' } },
+    { name: 'output_columns', type: { type: 'array', items: { type: 'array', items: 'Column' } } },
     { name: 'total_rows', type: 'long' },
     { name: 'rows_estimated', type: 'boolean' },
   ],
@@ -177,24 +194,27 @@ export const jobSchema = {
       },
     },
     {
-      name: 'output',
+      name: 'outputs',
       type: {
-        type: 'record',
-        name: 'JobOutput',
-        fields: [
-          { name: 'destination', type: { type: 'enum', name: 'Destination', symbols: DESTINATIONS } },
-          { name: 'connection', type: optional('string'), default: null },
-          { name: 'table_name', type: optional('string'), default: null },
-          { name: 'path', type: optional('string'), default: null },
-          { name: 'topic', type: optional('string'), default: null },
-          { name: 'format', type: optional('string'), default: null },
-          { name: 'mode', type: { type: 'enum', name: 'WriteMode', symbols: WRITE_MODES } },
-          { name: 'columns', type: ['null', { type: 'array', items: 'string' }], default: null },
-          { name: 'key_columns', type: ['null', { type: 'array', items: 'string' }], default: null },
-          { name: 'compression', type: optional('string'), default: null },
-          { name: 'target_file_mb', type: optional('int'), default: null },
-          { name: 'formula_guard', type: optional('boolean'), default: null },
-        ],
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'JobOutput',
+          fields: [
+            { name: 'destination', type: { type: 'enum', name: 'Destination', symbols: DESTINATIONS } },
+            { name: 'connection', type: optional('string'), default: null },
+            { name: 'table_name', type: optional('string'), default: null },
+            { name: 'path', type: optional('string'), default: null },
+            { name: 'topic', type: optional('string'), default: null },
+            { name: 'format', type: optional('string'), default: null },
+            { name: 'mode', type: { type: 'enum', name: 'WriteMode', symbols: WRITE_MODES } },
+            { name: 'columns', type: ['null', { type: 'array', items: 'string' }], default: null },
+            { name: 'key_columns', type: ['null', { type: 'array', items: 'string' }], default: null },
+            { name: 'compression', type: optional('string'), default: null },
+            { name: 'target_file_mb', type: optional('int'), default: null },
+            { name: 'formula_guard', type: optional('boolean'), default: null },
+          ],
+        },
       },
     },
     {
@@ -226,6 +246,22 @@ export const jobSchema = {
     { name: 'processed_rows', type: 'long' },
     { name: 'written_rows', type: 'long' },
     { name: 'failed_rows', type: 'long' },
+    { name: 'output_rows', type: { type: 'array', items: 'long' } },
+    {
+      name: 'results',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'JobResult',
+          fields: [
+            { name: 'location', type: 'string' },
+            { name: 'rows', type: 'long' },
+            { name: 'bytes', type: 'long' },
+          ],
+        },
+      },
+    },
     {
       name: 'error',
       type: [
@@ -254,7 +290,12 @@ export const jobCodec: Codec<JobSnapshot> = {
     return plan
       ? {
           ...job,
-          plan: { ...plan, query_columns: plan.query_columns.map(bare), output_columns: plan.output_columns.map(bare) },
+          plan: {
+            ...plan,
+            query_columns: plan.query_columns.map(bare),
+            scored_columns: plan.scored_columns.map(bare),
+            output_columns: plan.output_columns.map((columns) => columns.map(bare)),
+          },
         }
       : { ...job }
   },

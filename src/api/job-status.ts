@@ -1,8 +1,8 @@
 // What the API says of a job: its snapshot, with the ledger's newer counts while it runs. Pure.
 import Type, { type Static } from 'typebox'
-import { JOB_STATUSES, type JobSnapshot } from '../../topics/jobs.ts'
+import { JOB_STATUSES, type JobOutput, type JobResult, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
-import { isActive } from '../job/machine.ts'
+import { isActive, laterRows } from '../job/machine.ts'
 import { estimatedCompletion, percentage, totals } from '../job/progress.ts'
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
@@ -32,7 +32,15 @@ export const JobStatusBody = Type.Object(
     finished_at: Nullable(Type.String()),
     attempt: Type.Integer(),
     error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
-    output: Type.Record(Type.String(), Type.Unknown()),
+    output: Type.Record(Type.String(), Type.Unknown(), { description: 'The first output, as it was understood' }),
+    outputs: Type.Array(
+      Type.Object({
+        output: Type.Record(Type.String(), Type.Unknown()),
+        written_rows: Type.Integer({ description: 'Rows that are durable in this output' }),
+        result: Nullable(Type.Object({ location: Type.String(), rows: Type.Integer(), bytes: Type.Integer() })),
+      }),
+      { description: 'Each output with its own progress, and what it became' },
+    ),
   },
   { title: 'Job' },
 )
@@ -50,6 +58,7 @@ export function withLedger(job: JobSnapshot, entries: ReadonlyMap<string, Progre
     processed_rows: later(job.processed_rows, now.processed_rows),
     written_rows: later(job.written_rows, now.written_rows),
     failed_rows: later(job.failed_rows, now.failed_rows),
+    output_rows: laterRows(job.output_rows, now.output_rows),
   }
 }
 
@@ -79,8 +88,22 @@ export function jobStatus(job: JobSnapshot, rowsPerSecond: number, now: number):
     finished_at: finished_at === null ? null : timeText(finished_at),
     attempt: job.attempt,
     error: job.error,
-    output: Object.fromEntries(Object.entries(job.output).filter(([, value]) => value !== null)),
+    output: job.outputs[0] ? shownOutput(job.outputs[0]) : {},
+    outputs: job.outputs.map((output, i) => ({
+      output: shownOutput(output),
+      written_rows: Number(job.output_rows[i] ?? 0n),
+      result: shownResult(job.results[i]),
+    })),
   }
+}
+
+/** Without the fields that belong to other destinations. */
+function shownOutput(output: JobOutput): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(output).filter(([, value]) => value !== null))
+}
+
+function shownResult(result: JobResult | undefined): { location: string; rows: number; bytes: number } | null {
+  return result ? { location: result.location, rows: Number(result.rows), bytes: Number(result.bytes) } : null
 }
 
 function totalRows(job: JobSnapshot): bigint {

@@ -58,7 +58,8 @@ export async function submitJob(
     },
     context,
   )
-  const job = await seen
+  // An answer that came while nobody looked is in the view.
+  const job = (await seen) ?? (await views.findJob(jobId))
   // Two requests with one key at the same moment: the controller took the first.
   if (job) return sameJob(job, body)
   return {

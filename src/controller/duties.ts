@@ -1,6 +1,6 @@
 // The controller's duties that touch the outside world: plan a direct command's job, prepare its output, make the result
 // visible, clean up. Each runs beside the main loop, at most one for each job, and ends as an event for the job.
-import { ConnectorError, type SinkJob } from '../../connectors/connector.ts'
+import { ConnectorError, type Sink, type SinkJob, type SinkResult } from '../../connectors/connector.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { Duty, JobEvent } from '../job/machine.ts'
 import { type PlanningWorld, planJob } from '../job/plan.ts'
@@ -81,21 +81,28 @@ export class Duties {
       }
       return { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion, pool: 'cpu' }
     }
-    const sink = world.sinkFor(job.output.destination)
-    if (!sink)
-      throw new ConnectorError('destination_not_supported', `no connector for ${job.output.destination}`, {
-        retriable: false,
-      })
+    const outputs = job.outputs.map(({ destination }, output) => {
+      const sink = world.sinkFor(destination)
+      if (sink) return { sink, output }
+      throw new ConnectorError('destination_not_supported', `no connector for ${destination}`, { retriable: false })
+    })
     switch (duty) {
       case 'prepare':
-        for (const old of attemptsBefore(job)) await sink.discard(old)
-        await sink.prepare(sinkJob(job))
+        for (const { sink, output } of outputs) {
+          for (const old of attemptsBefore(job, output)) await sink.discard(old)
+          await sink.prepare(sinkJob(job, output))
+        }
         return { type: 'prepared', attempt: job.attempt }
-      case 'finalise':
-        await sink.finalise(sinkJob(job), job.written_rows)
-        return { type: 'finalised', at: Date.now() }
+      case 'finalise': {
+        const results: SinkResult[] = []
+        for (const { sink, output } of outputs) {
+          results.push(await finaliseOne(sink, job, output, results))
+        }
+        return { type: 'finalised', results, at: Date.now() }
+      }
       case 'clean':
-        for (const any of [...attemptsBefore(job), sinkJob(job)]) await sink.discard(any)
+        for (const { sink, output } of outputs)
+          for (const any of [...attemptsBefore(job, output), sinkJob(job, output)]) await sink.discard(any)
         return { type: 'cleaned' }
     }
   }
@@ -108,8 +115,27 @@ export class Duties {
   }
 }
 
-function attemptsBefore(job: JobSnapshot): SinkJob[] {
-  return Array.from({ length: job.attempt - 1 }, (_, i) => sinkJob({ ...job, attempt: i + 1 }))
+/** Each output is visible as a whole or not at all; when a later one fails for good, the error names those that are. */
+async function finaliseOne(
+  sink: Sink,
+  job: JobSnapshot,
+  output: number,
+  visible: readonly SinkResult[],
+): Promise<SinkResult> {
+  try {
+    return await sink.finalise(sinkJob(job, output), job.written_rows)
+  } catch (error) {
+    if (!visible.length || !(error instanceof ConnectorError)) throw error
+    const there = visible.map(({ location }) => location).join(', ')
+    throw new ConnectorError(error.code, `${error.message}. Already visible, and left as they are: ${there}`, {
+      retriable: error.retriable,
+      cause: error,
+    })
+  }
+}
+
+function attemptsBefore(job: JobSnapshot, output: number): SinkJob[] {
+  return Array.from({ length: job.attempt - 1 }, (_, i) => sinkJob({ ...job, attempt: i + 1 }, output))
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -67,7 +67,8 @@ export class JobBook {
         ? null
         : `job ${jobId} exists with another body; use another idempotency_key`
     }
-    const planned = command.plan ? plannedByApi(command.plan) : null
+    // A plan is the API's own; one that cannot be for this job came from somebody else, and the job is planned here.
+    const planned = command.plan?.output_columns.length === job.outputs.length ? plannedByApi(command.plan) : null
     this.#put(
       planned
         ? next(job, { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion, pool: 'cpu' })
@@ -101,17 +102,13 @@ export class JobBook {
       return
     }
     if (!delivered) return
-    if (delivered.written + delivered.failed === delivered.read)
+    const short = delivered.outputs.find(({ written, failed }) => written + failed !== delivered.read)
+    if (!short) {
       this.apply(jobId, { type: 'delivered', attempt: job.attempt })
-    else
-      this.apply(jobId, {
-        type: 'failed',
-        error: {
-          code: 'rows_lost',
-          message: `${delivered.read} rows were read, ${delivered.written} written and ${delivered.failed} failed; please report this`,
-        },
-        at,
-      })
+      return
+    }
+    const message = `${delivered.read} rows were read, ${short.written} written and ${short.failed} failed; please report this`
+    this.apply(jobId, { type: 'failed', error: { code: 'rows_lost', message }, at })
   }
 
   /** Fails what is past its deadline. */

@@ -1,8 +1,9 @@
-// One attempt of a job in one lane of a sink: its writer, what was accepted of it, and its entry in the ledger.
+// One output of a job's attempt in one lane of a sink: its writer, what was accepted of it, and its entry in the ledger.
 import { ConnectorError, type LanePosition, type LaneWriter, type ScoredChunk } from '../../connectors/connector.ts'
 import type { ChunkHeader } from '../../topics/chunks.ts'
+import type { Column, ColumnBatch, Vector } from '../../topics/columns.ts'
 import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
-import type { JobSnapshot } from '../../topics/jobs.ts'
+import type { JobOutput, JobSnapshot } from '../../topics/jobs.ts'
 import { decodeColumns } from '../../topics/payload.ts'
 import type { FailedRow } from '../../topics/scored.ts'
 import { sinkJob } from '../job/sink-job.ts'
@@ -15,7 +16,11 @@ import { LaneIntake } from './lane-intake.ts'
 
 export class LaneJob {
   readonly job: JobSnapshot
+  /** Which of the job's outputs, from 0. */
+  readonly output: number
   readonly #lane: Lane
+  /** Where the output's columns are in a scored chunk; null when it takes all of them as they are. */
+  readonly #selection: readonly number[] | null
   readonly #writer: LaneWriter
   readonly #intake: LaneIntake
   readonly #ledger: Ledger
@@ -25,23 +30,25 @@ export class LaneJob {
   #ended = false
   #told = false
 
-  private constructor(job: JobSnapshot, lane: Lane, writer: LaneWriter, context: ProcessContext) {
+  private constructor(job: JobSnapshot, output: number, lane: Lane, writer: LaneWriter, context: ProcessContext) {
     this.job = job
+    this.output = output
     this.#lane = lane
+    this.#selection = selectionOf(job, output)
     this.#writer = writer
     this.#intake = new LaneIntake(writer.position)
-    this.#ledger = new Ledger(context, job, 'sink', lane.partition)
+    this.#ledger = new Ledger(context, job, 'sink', lane.partition, output)
     this.#context = context
   }
 
   /** Opens the lane where its durable position is. */
-  static async open(job: JobSnapshot, lane: Lane, context: ProcessContext): Promise<LaneJob> {
-    const sink = context.connectors.sinkFor(job.output.destination)
+  static async open(job: JobSnapshot, output: number, lane: Lane, context: ProcessContext): Promise<LaneJob> {
+    const destination = (job.outputs[output] as JobOutput).destination
+    const sink = context.connectors.sinkFor(destination)
     if (!sink)
-      throw new ConnectorError('destination_not_supported', `no connector for ${job.output.destination}`, {
-        retriable: false,
-      })
-    return new LaneJob(job, lane, await sink.openLane(sinkJob(job), lane.partition), context)
+      throw new ConnectorError('destination_not_supported', `no connector for ${destination}`, { retriable: false })
+    const writer = await sink.openLane(sinkJob(job, output), lane.partition)
+    return new LaneJob(job, output, lane, writer, context)
   }
 
   /** Takes a record in. Throws `ConnectorError('chunks_lost')` when one before it is missing. */
@@ -59,9 +66,11 @@ export class LaneJob {
     }
     this.#chunks.push({
       seq: header.seq,
-      batch: decodeColumns(record.value ?? new Uint8Array(0)),
+      batch: selected(decodeColumns(record.value ?? new Uint8Array(0)), this.#selection),
       failedRows: failed.length,
     })
+    // The job's failed rows are the same for every output: the first one speaks for all.
+    if (this.output > 0) return
     for (const row of failed) this.#deadLetters.push(this.#deadLetter(header, record, row))
   }
 
@@ -115,6 +124,22 @@ export class LaneJob {
       key: job_id,
       value: Buffer.from(JSON.stringify(letter)),
     }
+  }
+}
+
+function selectionOf(job: JobSnapshot, output: number): number[] | null {
+  const scored = job.plan?.scored_columns ?? []
+  const wanted = job.plan?.output_columns[output] ?? []
+  if (wanted.length === scored.length && wanted.every((column, i) => column.name === scored[i]?.name)) return null
+  return wanted.map(({ name }) => scored.findIndex((column) => column.name === name))
+}
+
+function selected(batch: ColumnBatch, selection: readonly number[] | null): ColumnBatch {
+  if (selection === null) return batch
+  return {
+    rows: batch.rows,
+    columns: selection.map((i) => batch.columns[i] as Column),
+    vectors: selection.map((i) => batch.vectors[i] as Vector),
   }
 }
 

@@ -285,7 +285,7 @@ describe('the ledger', () => {
     book.ledger('batch-1', entries, false, 9_000)
     expect(book.takeChanges()).toEqual([])
     book.ledger('batch-1', entries, true, 9_000)
-    expect(book.takeChanges()).toEqual([running({ processed_rows: 20n })])
+    expect(book.takeChanges()).toEqual([running({ output_rows: [0n], processed_rows: 20n })])
     book.ledger('batch-1', entries, true, 9_000)
     expect(book.takeChanges()).toEqual([])
   })

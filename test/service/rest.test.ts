@@ -102,6 +102,13 @@ describe('submitting', () => {
         table_name: 'predictions.submitted',
         mode: 'overwrite',
       },
+      outputs: [
+        {
+          output: job.output,
+          written_rows: 10,
+          result: { location: 'predictions.submitted', rows: 10, bytes: expect.any(Number) },
+        },
+      ],
     })
     expect([job.submitted_at, job.started_at, job.finished_at]).toEqual(
       [job.submitted_at, job.started_at, job.finished_at].sort(),
