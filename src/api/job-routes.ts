@@ -1,6 +1,6 @@
 // /api/v1/inference/batch: submit, list, status, cancel, live events.
 import { type FastifyPluginAsyncTypebox, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import { JOB_STATUSES, type JobSnapshot } from '../../topics/jobs.ts'
 import { JobRequest } from '../job/spec.ts'
@@ -9,12 +9,12 @@ import { streamJob } from './events.ts'
 import { JobStatusBody } from './job-status.ts'
 import type { LiveJobs } from './live-jobs.ts'
 import { HttpProblem, notFound, ProblemBody } from './problem.ts'
-import { cancelJob, submitJob } from './submission.ts'
+import { cancelJob, type Submitted, submitJob } from './submission.ts'
 
 const JobId = Type.Object({ job_id: Type.String() })
 const strict = { additionalProperties: false }
 
-const SubmittedBody = Type.Object({
+export const SubmittedBody = Type.Object({
   job_id: Type.String(),
   status: Type.Enum([...JOB_STATUSES]),
   estimated_duration_minutes: Type.Number({ description: "From this model version's history, else a guess" }),
@@ -24,19 +24,47 @@ const SubmittedBody = Type.Object({
   }),
 })
 
-export function jobRoutes(
-  context: ProcessContext,
-  live: LiveJobs,
-  tenantOf: (request: FastifyRequest) => string,
-): FastifyPluginAsyncTypebox {
-  const { views } = context
+export const IdempotencyHeader = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({ minLength: 1, maxLength: 255, description: 'The same key and body answer with the same job' }),
+  ),
+})
 
-  async function findJob(request: FastifyRequest<{ Params: { job_id: string } }>): Promise<JobSnapshot> {
+/** The job that a request is about, if it is the tenant's. */
+export type FindJob = (request: FastifyRequest<{ Params: { job_id: string } }>) => Promise<JobSnapshot>
+
+export function jobFinder({ views }: ProcessContext, tenantOf: (request: FastifyRequest) => string): FindJob {
+  return async (request) => {
     const job = await views.findJob(request.params.job_id)
     if (!job || job.tenant_id !== tenantOf(request))
       throw notFound(`job ${request.params.job_id}`, 'GET /api/v1/inference/batch lists yours')
     return job
   }
+}
+
+/** Answers a submission. */
+export function sendSubmitted(reply: FastifyReply, submitted: Submitted, live: LiveJobs): FastifyReply {
+  const { jobId, modelId, modelVersion, rows, rowsEstimated, job } = submitted
+  const minutes = live.estimateMs(modelId, modelVersion, rows) / 60_000
+  return reply
+    .status(202)
+    .header('location', `/api/v1/inference/batch/${jobId}`)
+    .send({
+      job_id: jobId,
+      status: job?.status ?? 'submitted',
+      estimated_duration_minutes: Math.round(minutes * 1000) / 1000,
+      input_row_count: Number(rows),
+      input_row_count_estimated: rowsEstimated,
+    })
+}
+
+export function jobRoutes(
+  context: ProcessContext,
+  live: LiveJobs,
+  tenantOf: (request: FastifyRequest) => string,
+  findJob: FindJob,
+): FastifyPluginAsyncTypebox {
+  const { views } = context
 
   return async (app) => {
     app.post(
@@ -45,15 +73,7 @@ export function jobRoutes(
         schema: {
           summary: 'Submit a job',
           tags: ['jobs'],
-          headers: Type.Object({
-            'idempotency-key': Type.Optional(
-              Type.String({
-                minLength: 1,
-                maxLength: 255,
-                description: 'The same key and body answer with the same job',
-              }),
-            ),
-          }),
+          headers: IdempotencyHeader,
           querystring: Type.Object({}, strict),
           body: JobRequest,
           response: { 202: SubmittedBody, '4xx': ProblemBody },
@@ -63,23 +83,8 @@ export function jobRoutes(
           route.httpPart === 'body' ? (value: unknown) => ({ value }) : TypeBoxValidatorCompiler(route),
       },
       async (request, reply) => {
-        const { jobId, modelId, modelVersion, rows, rowsEstimated, job } = await submitJob(
-          request.body,
-          tenantOf(request),
-          request.headers['idempotency-key'],
-          context,
-        )
-        const minutes = live.estimateMs(modelId, modelVersion, rows) / 60_000
-        return reply
-          .status(202)
-          .header('location', `/api/v1/inference/batch/${jobId}`)
-          .send({
-            job_id: jobId,
-            status: job?.status ?? 'submitted',
-            estimated_duration_minutes: Math.round(minutes * 1000) / 1000,
-            input_row_count: Number(rows),
-            input_row_count_estimated: rowsEstimated,
-          })
+        const key = request.headers['idempotency-key']
+        return sendSubmitted(reply, await submitJob(request.body, tenantOf(request), key, context), live)
       },
     )
 

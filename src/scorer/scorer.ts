@@ -14,6 +14,7 @@ import { wantedJob } from '../kafka/wanted.ts'
 import { ModelError } from '../model/model.ts'
 import { openModelStore } from '../model/store.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
+import { deadRows } from './dead-rows.ts'
 import { LaneLedgers } from './lane-ledgers.ts'
 import { LoadedModels } from './loaded-models.ts'
 import { scoreChunk } from './score-chunk.ts'
@@ -108,7 +109,10 @@ async function scoreWanted(
   const payload = encodeColumns(batch)
   const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   ledgers.scored(job, header, failed.length, value.byteLength)
-  return scoredRecords(job, lane, value, scoredHeaders(header, failed))
+  return [
+    ...scoredRecords(job, lane, value, scoredHeaders(header, failed)),
+    ...deadRows(job, header, record, lane, failed),
+  ]
 }
 
 /** The same record in each topic that some output of the job reads. */

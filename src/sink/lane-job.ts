@@ -2,15 +2,12 @@
 import { ConnectorError, type LanePosition, type LaneWriter, type ScoredChunk } from '../../connectors/connector.ts'
 import type { ChunkHeader } from '../../topics/chunks.ts'
 import type { Column, ColumnBatch, Vector } from '../../topics/columns.ts'
-import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
 import type { JobOutput, JobSnapshot } from '../../topics/jobs.ts'
 import { decodeColumns } from '../../topics/payload.ts'
 import type { FailedRow } from '../../topics/scored.ts'
 import { sinkJob } from '../job/sink-job.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
 import { Ledger } from '../kafka/ledger.ts'
-import { controlPartition } from '../kafka/partitioner.ts'
-import type { OutgoingRecord } from '../kafka/producer.ts'
 import type { ProcessContext } from '../process.ts'
 import { LaneIntake } from './lane-intake.ts'
 
@@ -24,9 +21,7 @@ export class LaneJob {
   readonly #writer: LaneWriter
   readonly #intake: LaneIntake
   readonly #ledger: Ledger
-  readonly #context: ProcessContext
   #chunks: ScoredChunk[] = []
-  #deadLetters: OutgoingRecord[] = []
   #ended = false
   #told = false
 
@@ -38,7 +33,6 @@ export class LaneJob {
     this.#writer = writer
     this.#intake = new LaneIntake(writer.position)
     this.#ledger = new Ledger(context, job, 'sink', lane.partition, output)
-    this.#context = context
   }
 
   /** Opens the lane where its durable position is. */
@@ -69,9 +63,6 @@ export class LaneJob {
       batch: selected(decodeColumns(record.value ?? new Uint8Array(0)), this.#selection),
       failedRows: failed.length,
     })
-    // The job's failed rows are the same for every output: the first one speaks for all.
-    if (this.output > 0) return
-    for (const row of failed) this.#deadLetters.push(this.#deadLetter(header, record, row))
   }
 
   /** Writes what was taken in; the offset of the oldest record that is not durable after it, if any. */
@@ -80,8 +71,6 @@ export class LaneJob {
     if (this.#chunks.length) position = await this.#writer.write(this.#chunks)
     this.#chunks = []
     if (this.#ended && !position.done) position = await this.#writer.end()
-    if (this.#deadLetters.length) await this.#context.producer.send(this.#deadLetters)
-    this.#deadLetters = []
     this.#intake.durable(position.chunks, position.done)
     return this.#intake.oldestOpen()
   }
@@ -104,26 +93,6 @@ export class LaneJob {
 
   async close(): Promise<void> {
     await this.#writer.close()
-  }
-
-  #deadLetter(header: ChunkHeader, record: LaneRecord, { row, reason, input }: FailedRow): OutgoingRecord {
-    const { job_id, tenant_id } = this.job
-    const letter: DeadLetter = {
-      kind: 'row',
-      reason,
-      tenant_id,
-      job_id,
-      id: `${job_id}/${header.attempt}/${this.#lane.partition}/${header.seq}/${row}`,
-      content: input,
-      origin: { topic: this.#lane.topic, partition: this.#lane.partition, offset: String(record.offset) },
-      at: new Date().toISOString(),
-    }
-    return {
-      topic: deadLettersTopic,
-      partition: controlPartition(tenant_id),
-      key: job_id,
-      value: Buffer.from(JSON.stringify(letter)),
-    }
   }
 }
 
