@@ -56,6 +56,12 @@ export function partNames(job: SinkJob, lane: number, k: number): { staged: stri
   }
 }
 
+/** Whether a file in the result's directory is a published part of this job. */
+export function isPartOf(job: SinkJob, name: string): boolean {
+  const part = /^part-\d+-\d+-(.+?)\.(?:parquet|csv|csv\.gz)$/.exec(name)
+  return part?.[1] === job.resultId
+}
+
 /** What the store must know of a part to publish it. */
 export function stagedPart(job: SinkJob, { lane, k, receipt, bytes }: PartRecord): StagedPart {
   const names = partNames(job, lane, k)

@@ -90,6 +90,18 @@ DROP TABLE IF EXISTS ${quoteTable(stagingTable(job.resultId, job.attempt))}`,
       )
     },
 
+    // The table is the user's; only what was noted of how the job finished goes.
+    async expire(job) {
+      await withConnectorErrors('expire_failed', () =>
+        connections.use(connectionOf(job.output), async (client) => {
+          const { rows } = await client.query<{ ready: boolean }>(
+            `SELECT to_regclass('${RESULTS}') IS NOT NULL AS ready`,
+          )
+          if (rows[0]?.ready) await client.query(`DELETE FROM ${RESULTS} WHERE job_id = ${quoteText(job.resultId)}`)
+        }),
+      )
+    },
+
     close: () => connections.close(),
   }
 }

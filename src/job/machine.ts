@@ -103,6 +103,11 @@ export function deadline(job: JobSnapshot): number | null {
     : Number(job.started_at) + job.config.timeout_minutes * 60_000
 }
 
+/** Whether a finished job, with nothing left to clean up, has been kept for its time. */
+export function isOutlived(job: JobSnapshot, ttlHours: number, at: number): boolean {
+  return job.finished_at !== null && duty(job) === null && at >= Number(job.finished_at) + ttlHours * 3_600_000
+}
+
 /** Whether a job takes one of its tenant's places. */
 export function isActive(job: JobSnapshot): boolean {
   return job.status === 'preparing' || job.status === 'running' || job.status === 'completing'
