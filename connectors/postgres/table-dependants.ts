@@ -13,7 +13,7 @@ export interface Dependants {
   readonly inherited_by: string | null
 }
 
-/** As one statement without parameters, so that finalising can send it together with others. One row. */
+/** One row. */
 export function dependantsQuery(target: TableName): string {
   const [schema, table] = [quoteText(target.schema), quoteText(target.table)]
   // A foreign key may refer to one partition alone.

@@ -1,6 +1,7 @@
 // The end of a table job: one transaction that makes the staged rows visible as a whole and forgets the staging. The row in
 // `results` is what makes a repetition harmless.
 import pg from 'pg'
+import type { WriteMode } from '../../topics/jobs.ts'
 import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
 import { isCatalogRace, serverMessage } from './errors.ts'
 import { displayTable, quoteName, quoteTable, quoteText, type TableName } from './identifiers.ts'
@@ -13,9 +14,8 @@ import { stagingMissing } from './table-lane.ts'
 interface State {
   result: SinkResult | null
   staged: { rows: bigint; bytes: bigint; doneLanes: number; attempts: number[] }
-  /** Whether the target's schema and the staging table exist; `relkind` is null when the target does not. */
-  target: { schema: boolean; staging: boolean; relkind: string | null }
-  dependants: Dependants
+  /** Whether the target's schema and the staging table exist; `relkind` is null when the target does not. `grants` are for a new one. */
+  target: { schema: boolean; staging: boolean; relkind: string | null; grants: string[] | null }
 }
 
 /** The client must not be in a transaction. */
@@ -31,15 +31,13 @@ export async function finaliseTable(
     return state.result
   }
   requireComplete(job, state, rows)
-  requireTarget(job, target, state)
   if (job.output.mode === 'upsert') await requireSoundKeys(client, job, target)
+  const arrive = await arrival(client, job, target, state)
   const result: SinkResult = { rows, bytes: state.staged.bytes, location: displayTable(target) }
   const statements = [
     // First of all, so that a late writer, which locks its ledger row before it touches staging, is waited for and not deadlocked with.
     `DELETE FROM ${LEDGER} WHERE job_id = ${quoteText(job.resultId)}`,
-    ...(state.target.relkind === null
-      ? becomeTarget(job, target, state.target.schema)
-      : fillTarget(job, target, state)),
+    ...arrive,
     `INSERT INTO ${RESULTS} (job_id, rows, bytes, location)
  VALUES (${quoteText(job.resultId)}, ${result.rows}, ${result.bytes}, ${quoteText(result.location)})`,
     ...state.staged.attempts.map(
@@ -53,18 +51,43 @@ export async function finaliseTable(
   return result
 }
 
-/** What `check` refused, if it has come about since. */
-function requireTarget(
-  { output: { mode } }: SinkJob,
+/** The statements that make the staged rows the target's. */
+async function arrival(
+  client: pg.ClientBase,
+  job: SinkJob,
   target: TableName,
-  { target: { relkind }, dependants }: State,
-): void {
-  if (relkind === null) return
+  { target: look }: State,
+): Promise<string[]> {
+  if (look.relkind === null) return [...becomeTarget(job, target, look.schema), ...(look.grants ?? [])]
+  const { mode } = job.output
+  requireTable(mode, target, look.relkind)
+  const { referenced } = await requireUnharmed(client, mode, target)
+  return fillTarget(job, target, referenced)
+}
+
+/** Throws what `check` would say, if it has come about since. */
+function requireTable(mode: WriteMode, target: TableName, relkind: string): void {
   const fail = (code: string, message: string) => new ConnectorError(code, message, { retriable: false })
   if (mode === 'error') throw fail('table_exists', tableExists(target))
   if (!isTable(relkind)) throw fail('not_a_table', notATable(target))
+}
+
+/**
+ * Also tells whether foreign keys refer to the target. Before an overwrite looks, it takes the lock under which none can be added: other
+ * writers wait from then on, so that nothing slips in; readers do not wait.
+ */
+async function requireUnharmed(
+  client: pg.ClientBase,
+  mode: WriteMode,
+  target: TableName,
+): Promise<{ referenced: boolean }> {
+  if (mode === 'append') return { referenced: false }
+  const lock = mode === 'overwrite' ? `LOCK TABLE ${quoteTable(target)} IN SHARE ROW EXCLUSIVE MODE;\n` : ''
+  const results = [await client.query<Dependants>(lock + dependantsQuery(target))].flat()
+  const dependants = results.at(-1)?.rows[0] as Dependants
   const [problem] = dependantProblems(target, mode, dependants)
-  if (problem) throw fail(problem.code, problem.detail)
+  if (problem) throw new ConnectorError(problem.code, problem.detail, { retriable: false })
+  return { referenced: dependants.referenced_by !== null }
 }
 
 /** Begins the transaction. Finalisers of one job, or of one target, go one after the other. */
@@ -81,12 +104,11 @@ async function lockAndLook(client: pg.ClientBase, job: SinkJob, target: TableNam
     `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ${schema}) AS schema,
  to_regclass(${quoteText(quoteTable(stagingTable(job.resultId, job.attempt)))}) IS NOT NULL AS staging,
  (SELECT relkind FROM pg_class WHERE relname = ${table}
-   AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = ${schema})) AS relkind`,
-    dependantsQuery(target),
+   AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = ${schema})) AS relkind, (${defaultGrants(target)}) AS grants`,
   ]
   // Several statements in one text give several results; pg's types do not know.
   const results = (await client.query(statements.join(';\n'))) as unknown as pg.QueryResult[]
-  const [result, sums, attempts, look, dependants] = results.slice(3).map((each) => each.rows)
+  const [result, sums, attempts, look] = results.slice(3).map((each) => each.rows)
   const done = result?.[0]
   const sum = sums?.[0]
   return {
@@ -98,8 +120,15 @@ async function lockAndLook(client: pg.ClientBase, job: SinkJob, target: TableNam
       attempts: (attempts ?? []).map((row) => row.attempt as number),
     },
     target: look?.[0],
-    dependants: dependants?.[0],
   }
+}
+
+/** The default privileges of the target's schema, as GRANTs: a staging table was made in another schema, and has not got them. */
+function defaultGrants(target: TableName): string {
+  return `SELECT array_agg(format('GRANT %s ON TABLE %s TO %s%s', a.privilege_type, ${quoteText(quoteTable(target))},
+  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END))
+ FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace JOIN pg_roles r ON r.oid = d.defaclrole, aclexplode(d.defaclacl) AS a
+ WHERE d.defaclobjtype = 'r' AND n.nspname = ${quoteText(target.schema)} AND r.rolname = current_user`
 }
 
 function requireComplete(job: SinkJob, { staged, target }: State, rows: bigint): void {
@@ -130,22 +159,19 @@ function becomeTarget(job: SinkJob, target: TableName, schemaExists: boolean): s
 
 /**
  * The table stays, with its grants, indexes, constraints and views, and its triggers fire. DELETE and not TRUNCATE: a truncated table
- * looks empty to snapshots taken before (PostgreSQL, "Caveats" of MVCC), and a reader must see the old rows or the new ones. Other
- * writers wait from the DELETE on, so that nothing slips in between; readers do not wait.
+ * looks empty to snapshots taken before (PostgreSQL, "Caveats" of MVCC), and a reader must see the old rows or the new ones.
  */
-function fillTarget(job: SinkJob, target: TableName, { dependants }: State): string[] {
+function fillTarget(job: SinkJob, target: TableName, referenced: boolean): string[] {
   const name = quoteTable(target)
   const columns = columnList(job.columns)
   const rows = `(${columns}) SELECT ${columns} FROM ${quoteTable(stagingTable(job.resultId, job.attempt))}`
-  const insert = `INSERT INTO ${name} ${rows}`
+  if (job.output.mode === 'append') return [`INSERT INTO ${name} ${rows}`]
   if (job.output.mode === 'upsert') return [`INSERT INTO ${name} AS target ${rows} ON CONFLICT ${onConflict(job)}`]
-  if (job.output.mode === 'append') return [insert]
-  const lock = `LOCK TABLE ${name} IN SHARE ROW EXCLUSIVE MODE`
-  if (dependants.referenced_by === null) return [lock, `DELETE FROM ${name}`, insert]
+  if (!referenced) return [`DELETE FROM ${name}`, `INSERT INTO ${name} ${rows}`]
   // Foreign keys are looked at when a statement ends: in one statement the new row takes the old one's place in time. The count has the
-  // DELETE run to its end before the first row comes out. Plain statements are the faster ones where nothing refers to the table.
-  const replace = `WITH gone AS (DELETE FROM ${name} RETURNING 1), emptied AS (SELECT count(*) FROM gone) ${insert}, emptied`
-  return [lock, replace]
+  // DELETE run to its end before the first row comes out. Two statements are the faster way where nothing refers to the table.
+  const emptied = `WITH gone AS (DELETE FROM ${name} RETURNING 1), emptied AS (SELECT count(*) FROM gone)`
+  return [`${emptied} INSERT INTO ${name} ${rows}, emptied`]
 }
 
 function onConflict({ columns, output }: SinkJob): string {

@@ -185,6 +185,30 @@ CREATE TABLE heir () INHERITS (scores); GRANT SELECT ON ALL TABLES IN SCHEMA pub
   })
 })
 
+test('a new table gets the default privileges of its schema', async () => {
+  await client.query(`CREATE SCHEMA "Shared Results"; ALTER DEFAULT PRIVILEGES IN SCHEMA "Shared Results" GRANT SELECT, INSERT ON TABLES TO ${role};
+ALTER DEFAULT PRIVILEGES IN SCHEMA "Shared Results" GRANT SELECT ON TABLES TO PUBLIC`)
+  await client.query('CREATE TABLE "Shared Results".by_hand (id int)')
+  await writeQuery(connectors, QUERY, tableOutput('"Shared Results"."By job"', 'error'))
+  const { rows } = await client.query<{ acl: string }>(
+    `SELECT relacl::text AS acl FROM pg_class WHERE relnamespace = '"Shared Results"'::regnamespace AND relkind = 'r'`,
+  )
+  const entries = rows.map((row) => row.acl.slice(1, -1).split(',').sort())
+  expect(entries).toHaveLength(2)
+  expect(entries[0]).toEqual(entries[1])
+  expect(entries[0]).toHaveLength(3)
+})
+
+test('roles with an isolation of their own: finalisers at the same time still wait and see', async () => {
+  await client.query(`ALTER DATABASE ${client.database} SET default_transaction_isolation = 'repeatable read'`)
+  const strict = { ...connectors, sink: createTableSink(connectTo(url)) }
+  const { job, rows } = await stageQuery(strict, QUERY, tableOutput('isolated', 'append'))
+  const results = await Promise.all([1, 2, 3, 4].map(() => strict.sink.finalise(job, rows)))
+  expect(results).toEqual(results.map(() => results[0]))
+  expect((await client.query('SELECT count(*)::int AS n FROM isolated')).rows).toEqual([{ n: 1000 }])
+  await strict.sink.close()
+})
+
 describe('mode error', () => {
   test('writes a new table, and again when it is asked to finalise again', async () => {
     expect(await check('once', 'error')).toEqual([])
