@@ -70,8 +70,15 @@ export interface Source {
   count(input: JobInput, limitMs: number): Promise<RowCount>
   /** Runs the query once, in one snapshot, and yields its rows in order. Back-pressure: reads no faster than it is consumed. */
   read(input: JobInput, options: ReadOptions): AsyncIterable<ColumnBatch>
+  /** The same query for the rows only whose `column` (one of the query's) has one of these values, as dead letters give them. */
+  forKeys(input: JobInput, column: Column, keys: readonly string[]): Promise<JobInput>
+  /** A query that gives just these rows; cells as dead letters give them, null for NULL. */
+  ofRows(input: JobInput, columns: readonly Column[], rows: readonly RowText[]): JobInput
   close(): Promise<void>
 }
+
+/** A row's cells as text, as the source would write them. */
+export type RowText = Readonly<Record<string, string | null>>
 
 /** One attempt of a job, as a sink sees it. */
 export interface SinkJob {
@@ -154,5 +161,7 @@ export interface Sink {
   finalise(job: SinkJob, rows: bigint): Promise<SinkResult>
   /** Removes what an attempt left behind that is no result. Harmless after `finalise`. */
   discard(job: SinkJob): Promise<void>
+  /** The time of a finished result is up: removes the files that the job wrote. A user's table or topic is never touched. */
+  expire(job: SinkJob): Promise<void>
   close(): Promise<void>
 }

@@ -15,6 +15,9 @@ export interface DeadLetter {
   job_id: string | null
   /** Of a row: chunk and position in it; a replay repeats the same id, so readers can drop the second. */
   id: string
+  /** Of a row: the attempt that it failed in, and its value in the job's key column as text, if the job names one. */
+  attempt?: number
+  key?: string | null
   /** A row's input columns as text, or the command's value; null where that would be no text. */
   content: unknown
   origin: { topic: string; partition: number; offset: string }

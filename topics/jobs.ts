@@ -91,7 +91,10 @@ export interface JobError {
 export interface JobPlan {
   model_sha256: string
   query_columns: Column[]
-  output_columns: Column[]
+  /** What a scored chunk has: every column that some output wants. */
+  scored_columns: Column[]
+  /** The columns of each output, in its order. */
+  output_columns: Column[][]
   total_rows: bigint
   rows_estimated: boolean
 }
@@ -105,7 +108,8 @@ export interface JobSnapshot {
   /** As asked for, else (from the plan on) the newest when the job was accepted; null before that. */
   model_version: number | null
   input: JobInput
-  output: JobOutput
+  /** At least one. The rows are scored once for all of them. */
+  outputs: JobOutput[]
   config: JobConfig
   /** SHA-256 of the request's canonical JSON: the same Idempotency-Key with another body is a conflict. */
   request_hash: string
@@ -116,6 +120,8 @@ export interface JobSnapshot {
   pool: 'cpu' | 'gpu'
   /** 0 before it has started; then counts from 1. */
   attempt: number
+  /** Attempts that failed, oldest first, with the reason. */
+  failed_attempts: FailedAttempt[]
   /** The attempt whose output is prepared and whose read task is out. */
   prepared_attempt: number
   submitted_at: bigint
@@ -124,9 +130,26 @@ export interface JobSnapshot {
   finished_at: bigint | null
   read_rows: bigint
   processed_rows: bigint
+  /** Rows that are durable in every output. */
   written_rows: bigint
   failed_rows: bigint
+  /** The rows of each output that are durable; empty before the first. */
+  output_rows: bigint[]
+  /** What each output became; empty until the job is completed. */
+  results: JobResult[]
   error: JobError | null
+}
+
+export interface FailedAttempt extends JobError {
+  attempt: number
+  at: bigint
+}
+
+/** A finished output: a qualified table name, the URL of a directory, a topic. */
+export interface JobResult {
+  location: string
+  rows: bigint
+  bytes: bigint
 }
 
 const column = {
@@ -147,7 +170,8 @@ const plan = {
   fields: [
     { name: 'model_sha256', type: 'string' },
     { name: 'query_columns', type: { type: 'array', items: column } },
-    { name: 'output_columns', type: { type: 'array', items: 'Column' } },
+    { name: 'scored_columns', type: { type: 'array', items: 'Column' } },
+    { name: 'output_columns', type: { type: 'array', items: { type: 'array', items: 'Column' } } },
     { name: 'total_rows', type: 'long' },
     { name: 'rows_estimated', type: 'boolean' },
   ],
@@ -177,24 +201,27 @@ export const jobSchema = {
       },
     },
     {
-      name: 'output',
+      name: 'outputs',
       type: {
-        type: 'record',
-        name: 'JobOutput',
-        fields: [
-          { name: 'destination', type: { type: 'enum', name: 'Destination', symbols: DESTINATIONS } },
-          { name: 'connection', type: optional('string'), default: null },
-          { name: 'table_name', type: optional('string'), default: null },
-          { name: 'path', type: optional('string'), default: null },
-          { name: 'topic', type: optional('string'), default: null },
-          { name: 'format', type: optional('string'), default: null },
-          { name: 'mode', type: { type: 'enum', name: 'WriteMode', symbols: WRITE_MODES } },
-          { name: 'columns', type: ['null', { type: 'array', items: 'string' }], default: null },
-          { name: 'key_columns', type: ['null', { type: 'array', items: 'string' }], default: null },
-          { name: 'compression', type: optional('string'), default: null },
-          { name: 'target_file_mb', type: optional('int'), default: null },
-          { name: 'formula_guard', type: optional('boolean'), default: null },
-        ],
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'JobOutput',
+          fields: [
+            { name: 'destination', type: { type: 'enum', name: 'Destination', symbols: DESTINATIONS } },
+            { name: 'connection', type: optional('string'), default: null },
+            { name: 'table_name', type: optional('string'), default: null },
+            { name: 'path', type: optional('string'), default: null },
+            { name: 'topic', type: optional('string'), default: null },
+            { name: 'format', type: optional('string'), default: null },
+            { name: 'mode', type: { type: 'enum', name: 'WriteMode', symbols: WRITE_MODES } },
+            { name: 'columns', type: ['null', { type: 'array', items: 'string' }], default: null },
+            { name: 'key_columns', type: ['null', { type: 'array', items: 'string' }], default: null },
+            { name: 'compression', type: optional('string'), default: null },
+            { name: 'target_file_mb', type: optional('int'), default: null },
+            { name: 'formula_guard', type: optional('boolean'), default: null },
+          ],
+        },
       },
     },
     {
@@ -218,6 +245,22 @@ export const jobSchema = {
     { name: 'lanes', type: { type: 'array', items: 'int' } },
     { name: 'pool', type: 'string' },
     { name: 'attempt', type: 'int' },
+    {
+      name: 'failed_attempts',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'FailedAttempt',
+          fields: [
+            { name: 'attempt', type: 'int' },
+            { name: 'code', type: 'string' },
+            { name: 'message', type: 'string' },
+            { name: 'at', type: 'long' },
+          ],
+        },
+      },
+    },
     { name: 'prepared_attempt', type: 'int' },
     { name: 'submitted_at', type: 'long' },
     { name: 'started_at', type: optional('long'), default: null },
@@ -226,6 +269,22 @@ export const jobSchema = {
     { name: 'processed_rows', type: 'long' },
     { name: 'written_rows', type: 'long' },
     { name: 'failed_rows', type: 'long' },
+    { name: 'output_rows', type: { type: 'array', items: 'long' } },
+    {
+      name: 'results',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'JobResult',
+          fields: [
+            { name: 'location', type: 'string' },
+            { name: 'rows', type: 'long' },
+            { name: 'bytes', type: 'long' },
+          ],
+        },
+      },
+    },
     {
       name: 'error',
       type: [
@@ -254,7 +313,12 @@ export const jobCodec: Codec<JobSnapshot> = {
     return plan
       ? {
           ...job,
-          plan: { ...plan, query_columns: plan.query_columns.map(bare), output_columns: plan.output_columns.map(bare) },
+          plan: {
+            ...plan,
+            query_columns: plan.query_columns.map(bare),
+            scored_columns: plan.scored_columns.map(bare),
+            output_columns: plan.output_columns.map((columns) => columns.map(bare)),
+          },
         }
       : { ...job }
   },

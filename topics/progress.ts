@@ -19,6 +19,8 @@ export interface ProgressEntry {
   job_id: string
   tenant_id: string
   stage: Stage
+  /** Of the stage `sink`: which of the job's outputs, from 0; 0 for the others. */
+  output: number
   lane: number
   attempt: number
   worker_id: string
@@ -36,8 +38,12 @@ export interface ProgressEntry {
 
 /** The record's key. A claim's names its worker, so that compaction never removes the first one. */
 export function progressKey(entry: ProgressEntry): string {
-  const lane = entry.stage === 'claim' ? `${entry.attempt}:${entry.worker_id}` : entry.lane
-  return `${entry.job_id}/${entry.stage}/${lane}`
+  return `${entry.job_id}/${entry.stage}/${slot(entry)}`
+}
+
+function slot({ stage, attempt, worker_id, output, lane }: ProgressEntry): string | number {
+  if (stage === 'claim') return `${attempt}:${worker_id}`
+  return stage === 'sink' ? `${output}:${lane}` : lane
 }
 
 export const progressCodec = avroCodec<ProgressEntry>({
@@ -48,6 +54,7 @@ export const progressCodec = avroCodec<ProgressEntry>({
     { name: 'job_id', type: 'string' },
     { name: 'tenant_id', type: 'string' },
     { name: 'stage', type: { type: 'enum', name: 'Stage', symbols: STAGES } },
+    { name: 'output', type: 'int' },
     { name: 'lane', type: 'int' },
     { name: 'attempt', type: 'int' },
     { name: 'worker_id', type: 'string' },

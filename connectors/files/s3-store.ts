@@ -73,9 +73,10 @@ async function probe(place: S3Bucket): Promise<void> {
 }
 
 async function listFiles(place: S3Bucket, directory: string): Promise<string[]> {
-  const { files } = await listNames(place, `${directory}/`, { flat: true })
+  const start = directory === '' ? '' : `${directory}/`
+  const { files } = await listNames(place, start, { flat: true })
   return files
-    .map((name) => name.slice(directory.length + 1))
+    .map((name) => name.slice(start.length))
     .filter((name) => name !== '' && !name.startsWith('.'))
     .sort()
 }

@@ -8,6 +8,7 @@ import { CopyOut } from './copy-out.ts'
 import { describeQuery, requireColumns } from './describe.ts'
 import { connectorError, withConnectorErrors } from './errors.ts'
 import { guardQuery, type PlainSelect } from './guard.ts'
+import { queryForKeys, queryOfRows } from './rows-query.ts'
 import { openSession } from './session.ts'
 
 /** Every read holds a connection for as long as it lasts; descriptions and counts come in between. */
@@ -54,6 +55,8 @@ export function createPostgresSource(settings: ConnectorSettings): Source {
       return withConnectorErrors('query_failed', () => countRows(connections, input, select, limitMs))
     },
     read: (input, options) => readRows(connections, input, options),
+    forKeys: async (input, column, keys) => ({ ...input, query: await queryForKeys(input.query, column, keys) }),
+    ofRows: (input, columns, rows) => ({ ...input, query: queryOfRows(columns, rows) }),
     close: () => connections.close(),
   }
 }

@@ -7,8 +7,9 @@ import Fastify, { type FastifyBaseLogger } from 'fastify'
 import { schemaProblems } from '../job/spec.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { tenantResolver } from './auth.ts'
+import { errorRoutes } from './error-routes.ts'
 import { healthRoutes } from './health.ts'
-import { jobRoutes } from './job-routes.ts'
+import { jobFinder, jobRoutes } from './job-routes.ts'
 import { LiveJobs } from './live-jobs.ts'
 import { modelRoutes } from './model-routes.ts'
 import { invalidRequest, notFound, sendProblem, toProblem } from './problem.ts'
@@ -72,7 +73,10 @@ async function buildServer(context: ProcessContext) {
     if (request.url.startsWith('/api/')) tenantOf(request)
   })
   await app.register(healthRoutes(context))
-  await app.register(jobRoutes(context, new LiveJobs(context.views), tenantOf))
+  const live = new LiveJobs(context.views)
+  const findJob = jobFinder(context, tenantOf)
+  await app.register(jobRoutes(context, live, tenantOf, findJob))
+  await app.register(errorRoutes(context, live, findJob))
   await app.register(await modelRoutes(context, tenantOf))
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
   return app

@@ -1,8 +1,8 @@
 // What the API says of a job: its snapshot, with the ledger's newer counts while it runs. Pure.
 import Type, { type Static } from 'typebox'
-import { JOB_STATUSES, type JobSnapshot } from '../../topics/jobs.ts'
+import { JOB_STATUSES, type JobOutput, type JobResult, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
-import { isActive } from '../job/machine.ts'
+import { isActive, laterRows } from '../job/machine.ts'
 import { estimatedCompletion, percentage, totals } from '../job/progress.ts'
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
@@ -31,8 +31,27 @@ export const JobStatusBody = Type.Object(
     estimated_completion: Nullable(Type.String()),
     finished_at: Nullable(Type.String()),
     attempt: Type.Integer(),
+    failed_attempts: Type.Array(
+      Type.Object({
+        attempt: Type.Integer(),
+        error: Type.Object({ code: Type.String(), message: Type.String() }),
+        at: Type.String(),
+      }),
+      { description: 'Attempts before this one, and why each ended' },
+    ),
+    queue_position: Nullable(
+      Type.Integer({ description: 'Of a job that waits for one of its tenant’s places: 1 is the next to start' }),
+    ),
     error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
-    output: Type.Record(Type.String(), Type.Unknown()),
+    output: Type.Record(Type.String(), Type.Unknown(), { description: 'The first output, as it was understood' }),
+    outputs: Type.Array(
+      Type.Object({
+        output: Type.Record(Type.String(), Type.Unknown()),
+        written_rows: Type.Integer({ description: 'Rows that are durable in this output' }),
+        result: Nullable(Type.Object({ location: Type.String(), rows: Type.Integer(), bytes: Type.Integer() })),
+      }),
+      { description: 'Each output with its own progress, and what it became' },
+    ),
   },
   { title: 'Job' },
 )
@@ -50,11 +69,12 @@ export function withLedger(job: JobSnapshot, entries: ReadonlyMap<string, Progre
     processed_rows: later(job.processed_rows, now.processed_rows),
     written_rows: later(job.written_rows, now.written_rows),
     failed_rows: later(job.failed_rows, now.failed_rows),
+    output_rows: laterRows(job.output_rows, now.output_rows),
   }
 }
 
-/** `rowsPerSecond` is the rate of the last seconds. */
-export function jobStatus(job: JobSnapshot, rowsPerSecond: number, now: number): JobStatusBody {
+/** `rowsPerSecond` is the rate of the last seconds; `ahead` counts the tenant's waiting jobs that start before this one. */
+export function jobStatus(job: JobSnapshot, rowsPerSecond: number, ahead: number, now: number): JobStatusBody {
   const { started_at, finished_at } = job
   const seconds = started_at !== null && finished_at !== null ? Number(finished_at - started_at) / 1000 : 0
   const rate = finished_at === null ? rowsPerSecond : seconds > 0 ? Number(job.processed_rows) / seconds : 0
@@ -78,9 +98,29 @@ export function jobStatus(job: JobSnapshot, rowsPerSecond: number, now: number):
     estimated_completion: eta === null ? null : timeText(BigInt(Math.round(eta))),
     finished_at: finished_at === null ? null : timeText(finished_at),
     attempt: job.attempt,
+    failed_attempts: job.failed_attempts.map(({ attempt, code, message, at }) => ({
+      attempt,
+      error: { code, message },
+      at: timeText(at),
+    })),
+    queue_position: job.status === 'submitted' ? ahead + 1 : null,
     error: job.error,
-    output: Object.fromEntries(Object.entries(job.output).filter(([, value]) => value !== null)),
+    output: job.outputs[0] ? shownOutput(job.outputs[0]) : {},
+    outputs: job.outputs.map((output, i) => ({
+      output: shownOutput(output),
+      written_rows: Number(job.output_rows[i] ?? 0n),
+      result: shownResult(job.results[i]),
+    })),
   }
+}
+
+/** Without the fields that belong to other destinations. */
+function shownOutput(output: JobOutput): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(output).filter(([, value]) => value !== null))
+}
+
+function shownResult(result: JobResult | undefined): { location: string; rows: number; bytes: number } | null {
+  return result ? { location: result.location, rows: Number(result.rows), bytes: Number(result.bytes) } : null
 }
 
 function totalRows(job: JobSnapshot): bigint {

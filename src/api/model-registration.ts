@@ -56,7 +56,7 @@ export class ModelRegistry {
     const writer = await openTransactionalWriter(client, `models.${partition}`)
     try {
       await views.caughtUp()
-      const newest = views.findModel(model.tenant_id, model.model_id, null)
+      const newest = await views.findModel(model.tenant_id, model.model_id, null)
       if (newest && newest.sha256 === model.sha256 && newest.features.join() === model.features.join())
         return { model: newest, created: false }
       const record: ModelRecord = { ...model, version: (newest?.version ?? 0) + 1, registered_at: BigInt(Date.now()) }

@@ -1,7 +1,8 @@
 // Reads a record of commands.v1: what any producer may have written. Pure.
 import type { Command, CommandPlan, SubmitCommand } from '../../topics/commands.ts'
-import { BARE_OUTPUT, type JobSnapshot } from '../../topics/jobs.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
 import { isJobId, jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
+import { NO_ROWS } from '../job/machine.ts'
 import type { Planned } from '../job/plan.ts'
 import { type JobSpec, parseJob } from '../job/spec.ts'
 
@@ -40,15 +41,15 @@ export function parseCommand(value: Buffer | null): { command: Command } | { rea
 
 function isPlan(value: unknown): value is CommandPlan {
   if (typeof value !== 'object' || value === null) return false
-  const { model_version, model_sha256, query_columns, output_columns, total_rows, rows_estimated } = value as Record<
-    string,
-    unknown
-  >
+  const { model_version, model_sha256, query_columns, scored_columns, output_columns, total_rows, rows_estimated } =
+    value as Record<string, unknown>
   return (
     Number.isInteger(model_version) &&
     typeof model_sha256 === 'string' &&
     Array.isArray(query_columns) &&
+    Array.isArray(scored_columns) &&
     Array.isArray(output_columns) &&
+    output_columns.every(Array.isArray) &&
     typeof total_rows === 'string' &&
     /^\d{1,18}$/.test(total_rows) &&
     typeof rows_estimated === 'boolean'
@@ -79,21 +80,20 @@ export function newJob(
     model_id: spec.modelId,
     model_version: spec.modelVersion,
     input: spec.input,
-    output: spec.output,
+    outputs: [...spec.outputs],
     config: spec.config,
     request_hash: requestHash(command.job),
     plan: null,
     lanes: [],
     pool: 'cpu',
     attempt: 0,
+    failed_attempts: [],
     prepared_attempt: 0,
     submitted_at: BigInt(at),
     started_at: null,
     finished_at: refused ? BigInt(at) : null,
-    read_rows: 0n,
-    processed_rows: 0n,
-    written_rows: 0n,
-    failed_rows: 0n,
+    ...NO_ROWS,
+    results: [],
     error: refused
       ? {
           code: 'invalid_request',
@@ -115,7 +115,8 @@ export function specOf(job: JobSnapshot): JobSpec {
     modelId: job.model_id,
     modelVersion: job.model_version,
     input: job.input,
-    output: job.output,
+    outputs: job.outputs,
+    outputPointers: job.outputs.map((_, i) => (job.outputs.length === 1 ? '/output' : `/outputs/${i}`)),
     config: job.config,
   }
 }
@@ -127,7 +128,8 @@ function unreadableSpec(body: unknown): JobSpec {
     modelId: typeof model_id === 'string' ? model_id : '',
     modelVersion: null,
     input: { source: 'sql', query: '', connection: '', key_column: null },
-    output: { ...BARE_OUTPUT, destination: 'table', mode: 'error' },
+    outputs: [],
+    outputPointers: [],
     config: {
       batch_size: 1,
       parallelism: 1,

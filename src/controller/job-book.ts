@@ -5,7 +5,7 @@ import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import { LANES } from '../../topics/topic.ts'
 import { chooseLanes } from '../job/lanes.ts'
-import { deadline, duty, isActive, type JobEvent, next } from '../job/machine.ts'
+import { deadline, duty, isActive, isOutlived, type JobEvent, next } from '../job/machine.ts'
 import { delivery, stageError, totals } from '../job/progress.ts'
 import { newJob, type Origin, plannedByApi, submittedJobId } from './command-record.ts'
 
@@ -13,12 +13,15 @@ export interface BookLimits {
   /** Jobs of a tenant that may be active at once. */
   readonly maxConcurrentJobs: number
   readonly defaultParallelism: number
+  /** How long a finished job is kept. */
+  readonly resultTtlHours: number
 }
 
 export class JobBook {
   readonly #jobs = new Map<string, JobSnapshot>()
   readonly #limits: BookLimits
   #changed: JobSnapshot[] = []
+  #forgotten: string[] = []
 
   constructor(jobs: Iterable<JobSnapshot>, limits: BookLimits) {
     for (const job of jobs) this.#jobs.set(job.job_id, job)
@@ -39,6 +42,23 @@ export class JobBook {
     const changes = this.#changed
     this.#changed = []
     return changes
+  }
+
+  /** Ids of the jobs that are gone since the last call. */
+  takeForgotten(): string[] {
+    const forgotten = this.#forgotten
+    this.#forgotten = []
+    return forgotten
+  }
+
+  /** Finished jobs whose time is up. */
+  outlived(at: number): JobSnapshot[] {
+    return [...this.#jobs.values()].filter((job) => isOutlived(job, this.#limits.resultTtlHours, at))
+  }
+
+  /** The job and what it wrote are gone. */
+  forget(jobId: string): void {
+    if (this.#jobs.delete(jobId)) this.#forgotten.push(jobId)
   }
 
   /** Applies an event; whether it changed anything. */
@@ -67,7 +87,8 @@ export class JobBook {
         ? null
         : `job ${jobId} exists with another body; use another idempotency_key`
     }
-    const planned = command.plan ? plannedByApi(command.plan) : null
+    // A plan is the API's own; one that cannot be for this job came from somebody else, and the job is planned here.
+    const planned = command.plan?.output_columns.length === job.outputs.length ? plannedByApi(command.plan) : null
     this.#put(
       planned
         ? next(job, { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion, pool: 'cpu' })
@@ -101,17 +122,13 @@ export class JobBook {
       return
     }
     if (!delivered) return
-    if (delivered.written + delivered.failed === delivered.read)
+    const short = delivered.outputs.find(({ written, failed }) => written + failed !== delivered.read)
+    if (!short) {
       this.apply(jobId, { type: 'delivered', attempt: job.attempt })
-    else
-      this.apply(jobId, {
-        type: 'failed',
-        error: {
-          code: 'rows_lost',
-          message: `${delivered.read} rows were read, ${delivered.written} written and ${delivered.failed} failed; please report this`,
-        },
-        at,
-      })
+      return
+    }
+    const message = `${delivered.read} rows were read, ${short.written} written and ${short.failed} failed; please report this`
+    this.apply(jobId, { type: 'failed', error: { code: 'rows_lost', message }, at })
   }
 
   /** Fails what is past its deadline. */

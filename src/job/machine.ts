@@ -7,7 +7,7 @@
 // An attempt that fails for a passing reason keeps the status `running` and counts `attempt` up, until `retry_count`
 // further attempts are used. What the controller has to do next follows from the state alone (`duty`), so a controller
 // that takes over a partition goes on where the last one stopped.
-import { isTerminal, type JobError, type JobPlan, type JobSnapshot } from '../../topics/jobs.ts'
+import { isTerminal, type JobError, type JobPlan, type JobResult, type JobSnapshot } from '../../topics/jobs.ts'
 
 export type JobEvent =
   | { readonly type: 'planned'; readonly plan: JobPlan; readonly modelVersion: number; readonly pool: 'cpu' | 'gpu' }
@@ -15,7 +15,7 @@ export type JobEvent =
   | { readonly type: 'prepared'; readonly attempt: number }
   | { readonly type: 'progressed'; readonly totals: Totals }
   | { readonly type: 'delivered'; readonly attempt: number }
-  | { readonly type: 'finalised'; readonly at: number }
+  | { readonly type: 'finalised'; readonly results: readonly JobResult[]; readonly at: number }
   | {
       readonly type: 'attempt-failed'
       readonly attempt: number
@@ -27,9 +27,15 @@ export type JobEvent =
   | { readonly type: 'cancelled'; readonly at: number }
   | { readonly type: 'cleaned' }
 
-export type Totals = Pick<JobSnapshot, 'read_rows' | 'processed_rows' | 'written_rows' | 'failed_rows'>
+export type Totals = Pick<JobSnapshot, 'read_rows' | 'processed_rows' | 'written_rows' | 'failed_rows' | 'output_rows'>
 
-const NO_ROWS: Totals = { read_rows: 0n, processed_rows: 0n, written_rows: 0n, failed_rows: 0n }
+export const NO_ROWS: Totals = {
+  read_rows: 0n,
+  processed_rows: 0n,
+  written_rows: 0n,
+  failed_rows: 0n,
+  output_rows: [],
+}
 
 /** What the controller does for a job in this state; null: nothing but wait. Every duty may be repeated. */
 export type Duty = 'plan' | 'admit' | 'prepare' | 'finalise' | 'clean'
@@ -75,13 +81,16 @@ export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
       return job.status === 'running' && event.attempt === job.attempt ? { ...job, status: 'completing' } : job
     case 'finalised':
       return job.status === 'completing'
-        ? { ...job, status: 'completed', lanes: [], finished_at: BigInt(event.at) }
+        ? { ...job, status: 'completed', lanes: [], results: [...event.results], finished_at: BigInt(event.at) }
         : job
-    case 'attempt-failed':
+    case 'attempt-failed': {
       if (!isWorking(job) || event.attempt !== job.attempt) return job
-      if (!event.retriable) return fail(job, event.error, event.at)
-      if (job.attempt > job.config.retry_count) return fail(job, afterRetries(job, event.error), event.at)
-      return { ...job, ...NO_ROWS, attempt: job.attempt + 1 }
+      const attempt = { ...event.error, attempt: job.attempt, at: BigInt(event.at) }
+      const tried = { ...job, failed_attempts: [...job.failed_attempts, attempt] }
+      if (!event.retriable) return fail(tried, event.error, event.at)
+      if (job.attempt > job.config.retry_count) return fail(tried, afterRetries(job, event.error), event.at)
+      return { ...tried, ...NO_ROWS, attempt: job.attempt + 1 }
+    }
     case 'failed':
       return fail(job, event.error, event.at)
     case 'cancelled':
@@ -97,6 +106,11 @@ export function deadline(job: JobSnapshot): number | null {
     : Number(job.started_at) + job.config.timeout_minutes * 60_000
 }
 
+/** Whether a finished job, with nothing left to clean up, has been kept for its time. */
+export function isOutlived(job: JobSnapshot, ttlHours: number, at: number): boolean {
+  return job.finished_at !== null && duty(job) === null && at >= Number(job.finished_at) + ttlHours * 3_600_000
+}
+
 /** Whether a job takes one of its tenant's places. */
 export function isActive(job: JobSnapshot): boolean {
   return job.status === 'preparing' || job.status === 'running' || job.status === 'completing'
@@ -110,7 +124,21 @@ function isWorking(job: JobSnapshot): boolean {
 function grown(job: JobSnapshot, totals: Totals): JobSnapshot {
   const counts = ['read_rows', 'processed_rows', 'written_rows', 'failed_rows'] as const
   const more = counts.filter((count) => totals[count] > job[count])
-  return more.length ? { ...job, ...Object.fromEntries(more.map((count) => [count, totals[count]])) } : job
+  const outputsGrew = totals.output_rows.some((rows, output) => rows > (job.output_rows[output] ?? 0n))
+  if (!more.length && !outputsGrew) return job
+  return {
+    ...job,
+    ...Object.fromEntries(more.map((count) => [count, totals[count]])),
+    output_rows: laterRows(job.output_rows, totals.output_rows),
+  }
+}
+
+/** The larger count of each output. */
+export function laterRows(before: readonly bigint[], now: readonly bigint[]): bigint[] {
+  return now.map((rows, output) => {
+    const known = before[output] ?? 0n
+    return rows > known ? rows : known
+  })
 }
 
 function fail(job: JobSnapshot, error: JobError, at: number): JobSnapshot {

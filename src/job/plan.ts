@@ -1,7 +1,8 @@
 // What has to be known, and right, before a job is accepted: the query's columns, the model's version and how they fit,
 // the destination, the number of rows. The API does this before it answers; the controller for direct commands.
 import { ConnectorError, type Problem, type RowCount, type Sink, type Source } from '../../connectors/connector.ts'
-import type { JobPlan } from '../../topics/jobs.ts'
+import type { Column } from '../../topics/columns.ts'
+import type { Destination, JobOutput, JobPlan } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
 import { matchColumns, selectColumns } from '../model/signature.ts'
 import type { JobSpec } from './spec.ts'
@@ -9,8 +10,8 @@ import type { JobSpec } from './spec.ts'
 /** What planning asks of the world. */
 export interface PlanningWorld {
   readonly source: Source
-  sinkFor(destination: JobSpec['output']['destination']): Sink | undefined
-  findModel(modelId: string, version: number | null): ModelRecord | undefined
+  sinkFor(destination: Destination): Sink | undefined
+  findModel(modelId: string, version: number | null): Promise<ModelRecord | undefined>
   readonly maxInputRows: number
 }
 
@@ -25,15 +26,15 @@ const COUNT_LIMIT_MS = 2_000
 
 /** Plans a job, or names everything that is wrong with it. Throws `ConnectorError` when a database is away. */
 export async function planJob(spec: JobSpec, world: PlanningWorld): Promise<Planned | { problems: Problem[] }> {
-  const model = world.findModel(spec.modelId, spec.modelVersion)
-  const sink = world.sinkFor(spec.output.destination)
+  const model = await world.findModel(spec.modelId, spec.modelVersion)
+  const sinks = spec.outputs.map(({ destination }) => world.sinkFor(destination))
   const described = await world.source.describe(spec.input)
   const problems: Problem[] = [
     ...(model ? [] : [modelNotFound(spec)]),
-    ...(sink ? [] : [noSuchDestination(spec)]),
+    ...spec.outputs.flatMap((output, i) => (sinks[i] ? [] : at(spec, i, [noSuchDestination(output)]))),
     ...('problems' in described ? described.problems : []),
   ]
-  if (!model || !sink || 'problems' in described) return { problems }
+  if (!model || !sinks.every((sink) => sink !== undefined) || 'problems' in described) return { problems }
 
   const key = spec.input.key_column
   if (key !== null && !described.columns.some((column) => column.name === key)) {
@@ -49,14 +50,21 @@ export async function planJob(spec: JobSpec, world: PlanningWorld): Promise<Plan
     described.columns,
   )
   if ('problems' in matched) return { problems: [...problems, ...matched.problems] }
-  const selected = selectColumns(matched.plan, spec.output.columns)
-  if ('problems' in selected) return { problems: [...problems, ...selected.problems] }
+  const columns = spec.outputs.map((output, i): Column[] | null => {
+    const selected = selectColumns(matched.plan, output.columns)
+    if ('plan' in selected) return [...selected.plan.outputColumns]
+    problems.push(...at(spec, i, selected.problems))
+    return null
+  })
 
-  const [outputProblems, count] = await Promise.all([
-    sink.check(spec.output, selected.plan.outputColumns, spec.input),
+  const [count, ...outputProblems] = await Promise.all([
     problems.length ? null : countRows(spec, world.source),
+    ...sinks.map(async (sink, i) => {
+      const chosen = columns[i]
+      return chosen ? at(spec, i, await sink.check(spec.outputs[i] as JobOutput, chosen, spec.input)) : []
+    }),
   ])
-  problems.push(...outputProblems)
+  problems.push(...outputProblems.flat())
   if (count && 'code' in count) return { problems: [...problems, count] }
   if (count && count.rows > BigInt(world.maxInputRows)) {
     const about = count.estimated ? 'about ' : ''
@@ -66,13 +74,14 @@ export async function planJob(spec: JobSpec, world: PlanningWorld): Promise<Plan
       detail: `the query gives ${about}${count.rows} rows and BATCH_MAX_INPUT_ROWS allows ${world.maxInputRows}; split it into several jobs, e.g. by ranges of a key`,
     })
   }
-  if (problems.length || !count) return { problems }
+  if (problems.length || !count || !columns.every((chosen) => chosen !== null)) return { problems }
   return {
     modelVersion: model.version,
     plan: {
       model_sha256: model.sha256,
       query_columns: described.columns,
-      output_columns: [...selected.plan.outputColumns],
+      scored_columns: [...new Map(columns.flat().map((column) => [column.name, column])).values()],
+      output_columns: columns,
       total_rows: count.rows,
       rows_estimated: count.estimated,
     },
@@ -98,10 +107,18 @@ function modelNotFound({ modelId, modelVersion }: JobSpec): Problem {
   }
 }
 
-function noSuchDestination({ output }: JobSpec): Problem {
+function noSuchDestination({ destination }: JobOutput): Problem {
   return {
     code: 'destination_not_supported',
     pointer: '/output/destination',
-    detail: `destination ${output.destination} is not available here; use table, parquet or csv`,
+    detail: `destination ${destination} is not available here; use table, parquet or csv`,
   }
+}
+
+/** Problems of an output, which speak of `/output`, with the pointer that it has in the request. */
+function at({ outputPointers }: JobSpec, output: number, problems: readonly Problem[]): Problem[] {
+  return problems.map((problem) => ({
+    ...problem,
+    pointer: problem.pointer.replace(/^\/output(?=\/|$)/, outputPointers[output] as string),
+  }))
 }

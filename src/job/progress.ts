@@ -6,7 +6,8 @@ import type { Totals } from './machine.ts'
 /** Totals of the job's current attempt. Entries of other attempts do not count. */
 export function totals(job: JobSnapshot, entries: Iterable<ProgressEntry>): Totals {
   const sum = { read_rows: 0n, processed_rows: 0n, written_rows: 0n, failed_rows: 0n }
-  let failedAtSinks = 0n
+  const written = job.outputs.map(() => 0n)
+  const failedAtSinks = job.outputs.map(() => 0n)
   for (const entry of entries) {
     if (entry.attempt !== job.attempt) continue
     if (entry.stage === 'read') sum.read_rows += entry.rows
@@ -15,39 +16,38 @@ export function totals(job: JobSnapshot, entries: Iterable<ProgressEntry>): Tota
       sum.failed_rows += entry.failed_rows
     }
     if (entry.stage === 'sink') {
-      sum.written_rows += entry.rows
-      failedAtSinks += entry.failed_rows
+      written[entry.output] = (written[entry.output] ?? 0n) + entry.rows
+      failedAtSinks[entry.output] = (failedAtSinks[entry.output] ?? 0n) + entry.failed_rows
     }
   }
   // Scorers know failed rows first; sinks know them exactly, for a scorer that crashed may have lost count.
-  if (failedAtSinks > sum.failed_rows) sum.failed_rows = failedAtSinks
-  return sum
+  for (const failed of failedAtSinks) if (failed > sum.failed_rows) sum.failed_rows = failed
+  sum.written_rows = written.reduce((least, rows) => (rows < least ? rows : least), written[0] ?? 0n)
+  return { ...sum, output_rows: written }
 }
 
 /**
- * Whether the reader and the sink of every lane are done with the current attempt; then how many rows the reader read
- * and the sinks wrote or left out as failed. The two sums must be equal.
+ * Whether the reader and the sinks of every lane and output are done with the current attempt; then how many rows the
+ * reader read and the sinks of each output wrote or left out as failed. They must be equal.
  */
 export function delivery(
   job: JobSnapshot,
   entries: Iterable<ProgressEntry>,
-): { read: bigint; written: bigint; failed: bigint } | null {
+): { read: bigint; outputs: { written: bigint; failed: bigint }[] } | null {
   let read: bigint | null = null
-  let written = 0n
-  let failed = 0n
-  const lanes = new Set<number>()
+  const outputs = job.outputs.map(() => ({ written: 0n, failed: 0n, lanes: new Set<number>() }))
   for (const entry of entries) {
     if (entry.attempt !== job.attempt || !entry.done) continue
     if (entry.stage === 'read') read = entry.rows
-    if (entry.stage === 'sink') {
-      lanes.add(entry.lane)
-      written += entry.rows
-      failed += entry.failed_rows
-    }
+    const output = entry.stage === 'sink' ? outputs[entry.output] : undefined
+    if (!output) continue
+    output.lanes.add(entry.lane)
+    output.written += entry.rows
+    output.failed += entry.failed_rows
   }
-  return read !== null && job.lanes.length > 0 && job.lanes.every((lane) => lanes.has(lane))
-    ? { read, written, failed }
-    : null
+  if (read === null || job.lanes.length === 0) return null
+  if (!outputs.every(({ lanes }) => job.lanes.every((lane) => lanes.has(lane)))) return null
+  return { read, outputs: outputs.map(({ written, failed }) => ({ written, failed })) }
 }
 
 /** The first failure that a stage reported for the current attempt. */

@@ -4,17 +4,13 @@ import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Settings } from 'typebox/system'
 import type { Problem } from '../../connectors/connector.ts'
-import {
-  COMPRESSIONS,
-  DESTINATIONS,
-  type JobConfig,
-  type JobInput,
-  type JobOutput,
-  WRITE_MODES,
-} from '../../topics/jobs.ts'
+import type { JobConfig, JobInput, JobOutput } from '../../topics/jobs.ts'
 import { LANES } from '../../topics/topic.ts'
+import { filledIn, OutputRequest, outputProblems, placeOf } from './output-spec.ts'
 
 export const MAX_BATCH_SIZE = 100_000
+/** Outputs of one job. */
+const MAX_OUTPUTS = 8
 
 const strict = { additionalProperties: false }
 
@@ -38,51 +34,13 @@ export const JobRequest = Type.Object(
       },
       strict,
     ),
-    output: Type.Object(
-      {
-        destination: Type.Enum([...DESTINATIONS]),
-        connection: Type.Optional(
-          Type.String({ minLength: 1, description: 'Database of a table; default `warehouse`' }),
-        ),
-        table_name: Type.Optional(Type.String({ minLength: 1, description: 'For `table`: `schema.table`' })),
-        path: Type.Optional(
-          Type.String({
-            minLength: 1,
-            description: 'For `parquet` and `csv`: a directory or `s3://bucket/prefix/` under OUTPUT_ROOTS',
-          }),
-        ),
-        topic: Type.Optional(Type.String({ minLength: 1, description: 'For `kafka`' })),
-        format: Type.Optional(Type.Enum(['avro', 'json'])),
-        mode: Type.Optional(Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`' })),
-        columns: Type.Optional(
-          Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Only these columns, in this order' }),
-        ),
-        key_columns: Type.Optional(
-          Type.Array(Type.String({ minLength: 1 }), {
-            minItems: 1,
-            maxItems: 32,
-            description: 'For mode `upsert`: the columns that say which row is replaced; default `input.key_column`',
-          }),
-        ),
-        compression: Type.Optional(
-          Type.Enum([...COMPRESSIONS], {
-            description: '`parquet`: `zstd` (default), `snappy` or `none`; `csv`: `none` (default) or `gzip`',
-          }),
-        ),
-        target_file_mb: Type.Optional(
-          Type.Integer({
-            minimum: 1,
-            maximum: 4096,
-            description: 'For files: a part has about this size; default 128',
-          }),
-        ),
-        formula_guard: Type.Optional(
-          Type.Boolean({
-            description: 'For `csv`: text that a spreadsheet would run as a formula gets a leading quote; default true',
-          }),
-        ),
-      },
-      strict,
+    output: Type.Optional(OutputRequest),
+    outputs: Type.Optional(
+      Type.Array(OutputRequest, {
+        minItems: 1,
+        maxItems: MAX_OUTPUTS,
+        description: 'Further outputs, or all of them: the rows are scored once for all',
+      }),
     ),
     config: Type.Optional(
       Type.Object(
@@ -128,7 +86,9 @@ export interface JobSpec {
   /** Null asks for the newest. */
   readonly modelVersion: number | null
   readonly input: JobInput
-  readonly output: JobOutput
+  readonly outputs: readonly JobOutput[]
+  /** Where each output is in the request: `/output`, `/outputs/0`, … */
+  readonly outputPointers: readonly string[]
   readonly config: JobConfig
 }
 
@@ -145,7 +105,8 @@ export function parseJob(
   const problems = crossFieldProblems(body)
   if (problems.length) return { problems }
   const [modelId = '', version] = body.model_id.split('@')
-  const { input, output, config = {} } = body
+  const { input, config = {} } = body
+  const outputs = outputsOf(body)
   return {
     spec: {
       modelId,
@@ -156,20 +117,8 @@ export function parseJob(
         connection: input.connection ?? 'warehouse',
         key_column: input.key_column ?? null,
       },
-      output: {
-        destination: output.destination,
-        connection: output.destination === 'table' ? (output.connection ?? 'warehouse') : null,
-        table_name: output.table_name ?? null,
-        path: output.path ?? null,
-        topic: output.topic ?? null,
-        format: output.format ?? null,
-        mode: output.mode ?? 'overwrite',
-        columns: output.columns ?? null,
-        key_columns: output.mode === 'upsert' ? (output.key_columns ?? keyOf(input)) : null,
-        compression: output.compression ?? DEFAULT_COMPRESSION[output.destination],
-        target_file_mb: isFiles(output.destination) ? (output.target_file_mb ?? DEFAULT_FILE_MB) : null,
-        formula_guard: output.destination === 'csv' ? (output.formula_guard ?? true) : null,
-      },
+      outputs: outputs.map(({ output }) => filledIn(output, input)),
+      outputPointers: outputs.map(({ pointer }) => pointer),
       config: {
         batch_size: config.batch_size ?? 1000,
         parallelism: config.parallelism ?? defaults.parallelism,
@@ -241,83 +190,32 @@ function jsonText(value: unknown): string {
   }
 }
 
-const DEFAULT_FILE_MB = 128
-const DEFAULT_COMPRESSION = { parquet: 'zstd', csv: 'none', table: null, kafka: null } as const
-
-function isFiles(destination: JobOutput['destination']): boolean {
-  return destination === 'parquet' || destination === 'csv'
+/** Each output and where it is. */
+function outputsOf({ output, outputs = [] }: JobRequest): { output: OutputRequest; pointer: string }[] {
+  return [
+    ...(output ? [{ output, pointer: '/output' }] : []),
+    ...outputs.map((further, i) => ({ output: further, pointer: `/outputs/${i}` })),
+  ]
 }
 
-function keyOf({ key_column }: JobRequest['input']): string[] | null {
-  return key_column === undefined ? null : [key_column]
-}
-
-const NEEDED = { table: 'table_name', parquet: 'path', csv: 'path', kafka: 'topic' } as const
-
-function crossFieldProblems({ model_id, output }: JobRequest): Problem[] {
+function crossFieldProblems(body: JobRequest): Problem[] {
   const problems: Problem[] = []
-  if (!/^[^@]+(@[1-9]\d{0,8})?$/.test(model_id)) {
-    problems.push({ code: 'invalid', pointer: '/model_id', detail: `expected id or id@version, got ${model_id}` })
+  if (!/^[^@]+(@[1-9]\d{0,8})?$/.test(body.model_id)) {
+    problems.push({ code: 'invalid', pointer: '/model_id', detail: `expected id or id@version, got ${body.model_id}` })
   }
-  const needed = NEEDED[output.destination]
-  if (output[needed] === undefined) {
-    problems.push({
-      code: 'required',
-      pointer: `/output/${needed}`,
-      detail: `destination ${output.destination} needs ${needed}`,
-    })
+  const outputs = outputsOf(body)
+  if (!outputs.length) problems.push({ code: 'required', pointer: '/output', detail: 'output is missing' })
+  if (outputs.length > MAX_OUTPUTS) {
+    const detail = `expected at most ${MAX_OUTPUTS} outputs, got ${outputs.length}`
+    problems.push({ code: 'invalid', pointer: '/outputs', detail })
   }
-  for (const [name, destinations] of Object.entries(ONLY_FOR)) {
-    if (output[name as keyof typeof ONLY_FOR] === undefined || destinations.includes(output.destination)) continue
-    problems.push({
-      code: 'unknown_field',
-      pointer: `/output/${name}`,
-      detail: `${name} does not belong to destination ${output.destination}`,
-    })
-  }
-  const compressions: readonly string[] = COMPRESSIONS_OF[output.destination] ?? []
-  if (output.compression !== undefined && compressions.length && !compressions.includes(output.compression)) {
-    problems.push({
-      code: 'invalid',
-      pointer: '/output/compression',
-      detail: `expected ${compressions.join(', ')} for ${output.destination}, got ${output.compression}`,
-    })
-  }
-  if (output.key_columns !== undefined && output.mode !== 'upsert') {
-    problems.push({
-      code: 'unknown_field',
-      pointer: '/output/key_columns',
-      detail: 'key_columns belongs to mode upsert',
-    })
-  }
+  problems.push(...outputs.flatMap(({ output, pointer }) => outputProblems(output, pointer)))
+  const places = outputs.map(({ output }) => placeOf(output))
+  outputs.forEach(({ pointer }, i) => {
+    const first = places.indexOf(places[i] as string)
+    if (first === i) return
+    const detail = `${places[i]} is the target of ${outputs[first]?.pointer} already; give each output a place of its own`
+    problems.push({ code: 'output_repeated', pointer, detail })
+  })
   return problems
-}
-
-/** Fields of an output that only some destinations have. */
-const ONLY_FOR: Record<
-  | 'connection'
-  | 'table_name'
-  | 'path'
-  | 'topic'
-  | 'format'
-  | 'key_columns'
-  | 'compression'
-  | 'target_file_mb'
-  | 'formula_guard',
-  readonly JobOutput['destination'][]
-> = {
-  connection: ['table'],
-  table_name: ['table'],
-  path: ['parquet', 'csv'],
-  topic: ['kafka'],
-  format: ['kafka'],
-  key_columns: ['table'],
-  compression: ['parquet', 'csv'],
-  target_file_mb: ['parquet', 'csv'],
-  formula_guard: ['csv'],
-}
-
-const COMPRESSIONS_OF: Partial<Record<JobOutput['destination'], readonly string[]>> = {
-  parquet: ['zstd', 'snappy', 'none'],
-  csv: ['none', 'gzip'],
 }

@@ -70,15 +70,23 @@ export class LedgerWriter {
 /** One stage's account of one lane of a job's attempt (lane -1: of the attempt as a whole). */
 export class Ledger {
   readonly #writer: LedgerWriter
-  readonly #base: Pick<ProgressEntry, 'job_id' | 'tenant_id' | 'stage' | 'lane' | 'attempt' | 'worker_id'>
+  readonly #base: Pick<ProgressEntry, 'job_id' | 'tenant_id' | 'stage' | 'output' | 'lane' | 'attempt' | 'worker_id'>
   #last: LedgerTotals = NO_TOTALS
 
-  constructor(context: { ledger: LedgerWriter; workerId: string }, job: JobSnapshot, stage: Stage, lane: number) {
+  /** `output` is which of the job's outputs a sink serves. */
+  constructor(
+    context: { ledger: LedgerWriter; workerId: string },
+    job: JobSnapshot,
+    stage: Stage,
+    lane: number,
+    output = 0,
+  ) {
     this.#writer = context.ledger
     this.#base = {
       job_id: job.job_id,
       tenant_id: job.tenant_id,
       stage,
+      output,
       lane,
       attempt: job.attempt,
       worker_id: context.workerId,

@@ -54,8 +54,15 @@ export class Views {
     return [...this.jobs.values()].filter((job) => this.#partitions.get(job.job_id) === partition)
   }
 
-  /** The newest version of a model, or the given one. */
-  findModel(tenantId: string, modelId: string, version: number | null): ModelRecord | undefined {
+  /** The newest version of a model, or the given one; also if its record is still on its way. */
+  async findModel(tenantId: string, modelId: string, version: number | null): Promise<ModelRecord | undefined> {
+    const known = this.#model(tenantId, modelId, version)
+    if (known) return known
+    await this.#tail?.caughtUp(modelsTopic)
+    return this.#model(tenantId, modelId, version)
+  }
+
+  #model(tenantId: string, modelId: string, version: number | null): ModelRecord | undefined {
     if (version !== null) return this.models.get(modelKey({ tenant_id: tenantId, model_id: modelId, version }))
     let newest: ModelRecord | undefined
     for (const model of this.models.values()) {

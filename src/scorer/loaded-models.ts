@@ -83,7 +83,8 @@ export class LoadedModels {
       { signature: { inputs: model.inputs, outputs: model.outputs }, features: model.features },
       job.plan?.query_columns ?? [],
     )
-    const selected = 'problems' in matched ? matched : selectColumns(matched.plan, job.output.columns)
+    const wanted = job.plan?.scored_columns.map((column) => column.name) ?? []
+    const selected = 'problems' in matched ? matched : selectColumns(matched.plan, wanted)
     if ('problems' in selected)
       throw new ModelError('model_invalid', selected.problems.map(({ detail }) => detail).join('; '))
     this.#plans.set(job.job_id, selected.plan)

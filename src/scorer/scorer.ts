@@ -14,6 +14,7 @@ import { wantedJob } from '../kafka/wanted.ts'
 import { ModelError } from '../model/model.ts'
 import { openModelStore } from '../model/store.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
+import { deadRows } from './dead-rows.ts'
 import { LaneLedgers } from './lane-ledgers.ts'
 import { LoadedModels } from './loaded-models.ts'
 import { scoreChunk } from './score-chunk.ts'
@@ -78,7 +79,7 @@ async function scoreRecord(
   const job = await wantedJob(context.views, header)
   if (!job || ledgers.hasFailed(job)) return []
   try {
-    return [await scoreWanted(header, record, job, lane, ledgers, models, context)]
+    return await scoreWanted(header, record, job, lane, ledgers, models, context)
   } catch (error) {
     // What the model or the chunk's bytes are to blame for ends the job; anything else the process, and the lane moves.
     if (!(error instanceof ModelError || error instanceof ChunkError)) throw error
@@ -95,13 +96,12 @@ async function scoreWanted(
   ledgers: LaneLedgers,
   models: LoadedModels,
   context: ProcessContext,
-): Promise<OutgoingRecord> {
-  const topic = scoredTopics[sinkKind(job.output.destination)]
+): Promise<OutgoingRecord[]> {
   if (header.type === 'end') {
     ledgers.ended(job, header)
-    return { topic, partition: lane.partition, value: Buffer.alloc(0), headers: scoredHeaders(header, []) }
+    return scoredRecords(job, lane, Buffer.alloc(0), scoredHeaders(header, []))
   }
-  const model = context.views.findModel(job.tenant_id, job.model_id, job.model_version)
+  const model = await context.views.findModel(job.tenant_id, job.model_id, job.model_version)
   if (!model)
     throw new ModelError('model_missing', `model ${job.model_id}@${job.model_version} is not registered any more`)
   const columns = readChunk(record, header.rows)
@@ -109,7 +109,16 @@ async function scoreWanted(
   const payload = encodeColumns(batch)
   const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   ledgers.scored(job, header, failed.length, value.byteLength)
-  return { topic, partition: lane.partition, value, headers: scoredHeaders(header, failed) }
+  return [
+    ...scoredRecords(job, lane, value, scoredHeaders(header, failed)),
+    ...deadRows(job, header, record, lane, failed),
+  ]
+}
+
+/** The same record in each topic that some output of the job reads. */
+function scoredRecords(job: JobSnapshot, lane: Lane, value: Buffer, headers: Record<string, string>): OutgoingRecord[] {
+  const kinds = new Set(job.outputs.map(({ destination }) => sinkKind(destination)))
+  return [...kinds].map((kind) => ({ topic: scoredTopics[kind], partition: lane.partition, value, headers }))
 }
 
 /** A chunk's payload is not what its header says. */

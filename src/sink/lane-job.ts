@@ -1,47 +1,48 @@
-// One attempt of a job in one lane of a sink: its writer, what was accepted of it, and its entry in the ledger.
+// One output of a job's attempt in one lane of a sink: its writer, what was accepted of it, and its entry in the ledger.
 import { ConnectorError, type LanePosition, type LaneWriter, type ScoredChunk } from '../../connectors/connector.ts'
 import type { ChunkHeader } from '../../topics/chunks.ts'
-import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
-import type { JobSnapshot } from '../../topics/jobs.ts'
+import type { Column, ColumnBatch, Vector } from '../../topics/columns.ts'
+import type { JobOutput, JobSnapshot } from '../../topics/jobs.ts'
 import { decodeColumns } from '../../topics/payload.ts'
 import type { FailedRow } from '../../topics/scored.ts'
 import { sinkJob } from '../job/sink-job.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
 import { Ledger } from '../kafka/ledger.ts'
-import { controlPartition } from '../kafka/partitioner.ts'
-import type { OutgoingRecord } from '../kafka/producer.ts'
 import type { ProcessContext } from '../process.ts'
 import { LaneIntake } from './lane-intake.ts'
 
 export class LaneJob {
   readonly job: JobSnapshot
+  /** Which of the job's outputs, from 0. */
+  readonly output: number
   readonly #lane: Lane
+  /** Where the output's columns are in a scored chunk; null when it takes all of them as they are. */
+  readonly #selection: readonly number[] | null
   readonly #writer: LaneWriter
   readonly #intake: LaneIntake
   readonly #ledger: Ledger
-  readonly #context: ProcessContext
   #chunks: ScoredChunk[] = []
-  #deadLetters: OutgoingRecord[] = []
   #ended = false
   #told = false
 
-  private constructor(job: JobSnapshot, lane: Lane, writer: LaneWriter, context: ProcessContext) {
+  private constructor(job: JobSnapshot, output: number, lane: Lane, writer: LaneWriter, context: ProcessContext) {
     this.job = job
+    this.output = output
     this.#lane = lane
+    this.#selection = selectionOf(job, output)
     this.#writer = writer
     this.#intake = new LaneIntake(writer.position)
-    this.#ledger = new Ledger(context, job, 'sink', lane.partition)
-    this.#context = context
+    this.#ledger = new Ledger(context, job, 'sink', lane.partition, output)
   }
 
   /** Opens the lane where its durable position is. */
-  static async open(job: JobSnapshot, lane: Lane, context: ProcessContext): Promise<LaneJob> {
-    const sink = context.connectors.sinkFor(job.output.destination)
+  static async open(job: JobSnapshot, output: number, lane: Lane, context: ProcessContext): Promise<LaneJob> {
+    const destination = (job.outputs[output] as JobOutput).destination
+    const sink = context.connectors.sinkFor(destination)
     if (!sink)
-      throw new ConnectorError('destination_not_supported', `no connector for ${job.output.destination}`, {
-        retriable: false,
-      })
-    return new LaneJob(job, lane, await sink.openLane(sinkJob(job), lane.partition), context)
+      throw new ConnectorError('destination_not_supported', `no connector for ${destination}`, { retriable: false })
+    const writer = await sink.openLane(sinkJob(job, output), lane.partition)
+    return new LaneJob(job, output, lane, writer, context)
   }
 
   /** Takes a record in. Throws `ConnectorError('chunks_lost')` when one before it is missing. */
@@ -59,10 +60,9 @@ export class LaneJob {
     }
     this.#chunks.push({
       seq: header.seq,
-      batch: decodeColumns(record.value ?? new Uint8Array(0)),
+      batch: selected(decodeColumns(record.value ?? new Uint8Array(0)), this.#selection),
       failedRows: failed.length,
     })
-    for (const row of failed) this.#deadLetters.push(this.#deadLetter(header, record, row))
   }
 
   /** Writes what was taken in; the offset of the oldest record that is not durable after it, if any. */
@@ -71,8 +71,6 @@ export class LaneJob {
     if (this.#chunks.length) position = await this.#writer.write(this.#chunks)
     this.#chunks = []
     if (this.#ended && !position.done) position = await this.#writer.end()
-    if (this.#deadLetters.length) await this.#context.producer.send(this.#deadLetters)
-    this.#deadLetters = []
     this.#intake.durable(position.chunks, position.done)
     return this.#intake.oldestOpen()
   }
@@ -96,25 +94,21 @@ export class LaneJob {
   async close(): Promise<void> {
     await this.#writer.close()
   }
+}
 
-  #deadLetter(header: ChunkHeader, record: LaneRecord, { row, reason, input }: FailedRow): OutgoingRecord {
-    const { job_id, tenant_id } = this.job
-    const letter: DeadLetter = {
-      kind: 'row',
-      reason,
-      tenant_id,
-      job_id,
-      id: `${job_id}/${header.attempt}/${this.#lane.partition}/${header.seq}/${row}`,
-      content: input,
-      origin: { topic: this.#lane.topic, partition: this.#lane.partition, offset: String(record.offset) },
-      at: new Date().toISOString(),
-    }
-    return {
-      topic: deadLettersTopic,
-      partition: controlPartition(tenant_id),
-      key: job_id,
-      value: Buffer.from(JSON.stringify(letter)),
-    }
+function selectionOf(job: JobSnapshot, output: number): number[] | null {
+  const scored = job.plan?.scored_columns ?? []
+  const wanted = job.plan?.output_columns[output] ?? []
+  if (wanted.length === scored.length && wanted.every((column, i) => column.name === scored[i]?.name)) return null
+  return wanted.map(({ name }) => scored.findIndex((column) => column.name === name))
+}
+
+function selected(batch: ColumnBatch, selection: readonly number[] | null): ColumnBatch {
+  if (selection === null) return batch
+  return {
+    rows: batch.rows,
+    columns: selection.map((i) => batch.columns[i] as Column),
+    vectors: selection.map((i) => batch.vectors[i] as Vector),
   }
 }
 

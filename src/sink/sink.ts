@@ -2,7 +2,7 @@
 // is that of the oldest chunk not durable yet; after a passing failure the lane is read again from there.
 import { ConnectorError } from '../../connectors/connector.ts'
 import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
-import { parseScoredHeaders, scoredTopics } from '../../topics/scored.ts'
+import { parseScoredHeaders, type SinkKind, scoredTopics, sinkKind } from '../../topics/scored.ts'
 import { deadRecord } from '../kafka/dead-record.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
@@ -21,7 +21,7 @@ export async function startSink(context: ProcessContext): Promise<RunningRole> {
       consumeLanes(context.client, {
         group: `sink.${kind}`,
         topics: [scoredTopics[kind]],
-        onLane: (lane) => runLane(lane, context),
+        onLane: (lane) => runLane(lane, kind, context),
         onFatal: context.onFatal,
       }),
     ),
@@ -34,8 +34,8 @@ export async function startSink(context: ProcessContext): Promise<RunningRole> {
   }
 }
 
-async function runLane(lane: Lane, context: ProcessContext): Promise<void> {
-  const state: LaneState = { jobs: new Map(), broken: new Set() }
+async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Promise<void> {
+  const state: LaneState = { kind, jobs: new Map(), broken: new Set() }
   const backoff = new Backoff()
   try {
     for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
@@ -54,7 +54,8 @@ async function runLane(lane: Lane, context: ProcessContext): Promise<void> {
 }
 
 interface LaneState {
-  /** Open jobs of this lane by `job/attempt`. */
+  readonly kind: SinkKind
+  /** Open outputs of jobs in this lane, by `job/attempt/output`. */
   readonly jobs: Map<string, LaneJob>
   /** `job/attempt` that failed here: their records are skipped until the controller has said so to everyone. */
   readonly broken: Set<string>
@@ -109,13 +110,15 @@ async function accept(record: LaneRecord, lane: Lane, state: LaneState, context:
   const { header, failed } = parsed
   const job = await wantedJob(context.views, header)
   if (!job || state.broken.has(keyOf(job))) return
-  let laneJob = state.jobs.get(keyOf(job))
-  if (!laneJob) {
-    laneJob = await blame(job, () => LaneJob.open(job, lane, context))
-    state.jobs.set(keyOf(job), laneJob)
+  for (const [output, { destination }] of job.outputs.entries()) {
+    if (sinkKind(destination) !== state.kind) continue
+    const key = `${keyOf(job)}/${output}`
+    await blame(job, async () => {
+      const laneJob = state.jobs.get(key) ?? (await LaneJob.open(job, output, lane, context))
+      state.jobs.set(key, laneJob)
+      laneJob.accept(header, record, failed)
+    })
   }
-  const open = laneJob
-  await blame(job, async () => open.accept(header, record, failed))
 }
 
 /**
@@ -171,7 +174,7 @@ function isOver(job: JobSnapshot, { views }: ProcessContext): boolean {
 }
 
 async function drop(laneJob: LaneJob, state: LaneState): Promise<void> {
-  state.jobs.delete(keyOf(laneJob.job))
+  state.jobs.delete(`${keyOf(laneJob.job)}/${laneJob.output}`)
   await laneJob.close()
 }
 

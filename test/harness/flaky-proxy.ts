@@ -2,7 +2,6 @@
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
-import { afterAll } from 'vitest'
 
 /** `busy`: 503 with the code that S3 uses. `reset`: hangs up. `lose`: the server does it, the client never hears so. */
 export type Failure = 'busy' | 'reset' | 'lose'
@@ -11,6 +10,7 @@ export interface FlakyProxy {
   readonly endpoint: string
   /** How many connections clients hold open to it. */
   connections(): Promise<number>
+  stop(): void
   /** From now on requests of these methods fail; null: none does. */
   failing: { readonly how: Failure; readonly methods: readonly string[]; times: number } | null
 }
@@ -18,7 +18,7 @@ export interface FlakyProxy {
 const BUSY =
   '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
 
-/** Starts a proxy before `target`; it stops when the test file ends. */
+/** Starts a proxy before `target`. */
 export async function startFlakyProxy(target: string): Promise<FlakyProxy> {
   const server = createServer((incoming, outgoing) => {
     const { failing } = proxy
@@ -52,10 +52,10 @@ export async function startFlakyProxy(target: string): Promise<FlakyProxy> {
     endpoint: `http://127.0.0.1:${port}`,
     failing: null,
     connections: () => promisify(server.getConnections.bind(server))(),
+    stop: () => {
+      server.closeAllConnections()
+      server.close()
+    },
   }
-  afterAll(() => {
-    server.closeAllConnections()
-    server.close()
-  })
   return proxy
 }

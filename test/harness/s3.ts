@@ -13,7 +13,6 @@ import {
   ListObjectsV2Command,
   S3Client,
 } from '@aws-sdk/client-s3'
-import { afterAll } from 'vitest'
 import { cachedFolder } from '../../embedded/cache.ts'
 import { freePort } from '../../embedded/ports.ts'
 import { startServer } from '../../embedded/server.ts'
@@ -36,9 +35,11 @@ export interface S3Server {
   bucket(): Promise<string>
   /** A user who may do nothing but what bucket policies say; gives the environment with the keys. */
   user(name: string): Promise<Record<string, string>>
+  /** Stops the server and deletes its data. */
+  stop(): Promise<void>
 }
 
-/** Starts the server; it stops when the test file ends. Call it in beforeAll. */
+/** Starts the server. Call it in beforeAll, which returns `stop`: an afterAll that is registered in there never runs. */
 export async function startS3(): Promise<S3Server> {
   const binary = await versitygw()
   const dataDir = await mkdtemp(join(tmpdir(), 'scoreline-test-s3-'))
@@ -63,11 +64,6 @@ export async function startS3(): Promise<S3Server> {
     readyTimeoutMs: 30_000,
   })
   const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials: ROOT })
-  afterAll(async () => {
-    client.destroy()
-    await server.stop()
-    await rm(dataDir, { recursive: true, force: true })
-  })
   return {
     endpoint,
     client,
@@ -82,6 +78,11 @@ export async function startS3(): Promise<S3Server> {
       const admin = ['admin', '-a', ROOT.accessKeyId, '-s', ROOT.secretAccessKey, '--endpoint-url', endpoint]
       await run(binary, [...admin, 'create-user', '-a', name, '-s', secret, '-r', 'user'])
       return keys(name, secret)
+    },
+    stop: async () => {
+      client.destroy()
+      await server.stop()
+      await rm(dataDir, { recursive: true, force: true })
     },
   }
 }

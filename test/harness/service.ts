@@ -20,6 +20,8 @@ export interface Service {
   readonly outputDir: string
   /** Queries the service's database. */
   query<T extends pg.QueryResultRow = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<T[]>
+  /** A connection of the test's own to the service's database. */
+  connect(): Promise<pg.Client>
   /** JSON over REST; `body` makes it a POST. */
   request(
     path: string,
@@ -138,6 +140,12 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
     prefix,
     outputDir: join(dataDir, 'output'),
     query: async (sql, values) => (await pool.query(sql, values)).rows,
+    connect: async () => {
+      const client = new pg.Client({ connectionString: databaseUrl })
+      client.on('error', () => {})
+      await client.connect()
+      return client
+    },
     request: async (path, { method, body, headers = {} } = {}) => {
       const json = body !== undefined && !(body instanceof Uint8Array)
       const response = await fetch(new URL(path, url), {

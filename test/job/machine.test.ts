@@ -30,7 +30,8 @@ const attemptFailed = (attempt: number, retriable = true): JobEvent => ({
 })
 const failed: JobEvent = { type: 'failed', error: ERROR, at: 9_000 }
 const cancelled: JobEvent = { type: 'cancelled', at: 9_000 }
-const finalised: JobEvent = { type: 'finalised', at: 9_000 }
+const RESULTS = [{ location: 'predictions.churn_scores', rows: 3n, bytes: 30n }]
+const finalised: JobEvent = { type: 'finalised', results: RESULTS, at: 9_000 }
 const cleaned: JobEvent = { type: 'cleaned' }
 
 describe('transitions', () => {
@@ -67,7 +68,8 @@ describe('transitions', () => {
   test('a passing failure begins a new attempt: counts start again, the output is prepared again', () => {
     const job = running({ read_rows: 9n, processed_rows: 8n, written_rows: 7n, failed_rows: 1n })
     const again = next(job, attemptFailed(1))
-    expect(again).toEqual({ ...running(), attempt: 2 })
+    const failed_attempts = [{ attempt: 1, ...ERROR, at: 9_000n }]
+    expect(again).toEqual({ ...running(), attempt: 2, failed_attempts })
     expect(duty(again)).toBe('prepare')
     expect(duty(next(again, prepared(2)))).toBeNull()
   })
@@ -94,8 +96,10 @@ describe('transitions', () => {
 
   test('counts within an attempt only grow', () => {
     const job = running({ read_rows: 5n, processed_rows: 4n, written_rows: 3n, failed_rows: 2n })
-    const totals = { read_rows: 9n, processed_rows: 1n, written_rows: 3n, failed_rows: 0n }
-    expect(next(job, { type: 'progressed', totals })).toEqual({ ...job, read_rows: 9n })
+    const totals = { read_rows: 9n, processed_rows: 1n, written_rows: 3n, failed_rows: 0n, output_rows: [5n, 2n] }
+    const after = next({ ...job, output_rows: [4n, 3n] }, { type: 'progressed', totals })
+    expect(after).toEqual({ ...job, read_rows: 9n, output_rows: [5n, 3n] })
+    expect(next(after, { type: 'progressed', totals })).toBe(after)
   })
 
   test('a cancelled job keeps its lanes until what it staged is gone', () => {
@@ -172,12 +176,22 @@ function eventOf({ attemptOff, retriable, rows, ...step }: Step, job: JobSnapsho
     case 'delivered':
       return { type, attempt }
     case 'progressed':
-      return { type, totals: { read_rows: rows, processed_rows: rows / 2n, written_rows: rows / 3n, failed_rows: 0n } }
+      return {
+        type,
+        totals: {
+          read_rows: rows,
+          processed_rows: rows / 2n,
+          written_rows: rows / 3n,
+          failed_rows: 0n,
+          output_rows: [rows / 3n],
+        },
+      }
     case 'attempt-failed':
       return { type, attempt, error: ERROR, retriable, at }
     case 'failed':
       return { type, error: ERROR, at }
     case 'finalised':
+      return { type, results: RESULTS, at }
     case 'cancelled':
       return { type, at }
     case 'cleaned':

@@ -1,14 +1,16 @@
 // What the ledger says about a job: totals, delivery, percentage, rate and ETA.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { NO_ROWS } from '../../src/job/machine.ts'
 import { delivery, estimatedCompletion, percentage, RateWindow, stageError, totals } from '../../src/job/progress.ts'
 import { JOB_STATUSES } from '../../topics/jobs.ts'
 import { type ProgressEntry, STAGES } from '../../topics/progress.ts'
-import { entry, PLAN, running, submitted } from './snapshots.ts'
+import { entry, PLAN, running, submitted, twoOutputs } from './snapshots.ts'
 
 const anyEntry: fc.Arbitrary<ProgressEntry> = fc
   .record({
     stage: fc.constantFrom(...STAGES),
+    output: fc.constantFrom(0, 1),
     lane: fc.integer({ min: -1, max: 2 }),
     attempt: fc.integer({ min: 1, max: 3 }),
     rows: fc.bigInt({ min: 0n, max: 1n << 62n }),
@@ -24,16 +26,19 @@ describe('totals', () => {
   test('are the sums of each stage of the current attempt, in any order of the entries', () => {
     fc.assert(
       fc.property(fc.array(anyEntry, { maxLength: 12 }), fc.integer({ min: 1, max: 3 }), (entries, attempt) => {
-        const job = running({ attempt })
+        const job = twoOutputs(running({ attempt }))
         const of = (stage: ProgressEntry['stage']) =>
           entries.filter((each) => each.attempt === attempt && each.stage === stage)
         const scorers = sum(of('score'), 'failed_rows')
-        const sinks = sum(of('sink'), 'failed_rows')
+        const sinks = [0, 1].map((output) => of('sink').filter((each) => each.output === output))
+        const written = sinks.map((each) => sum(each, 'rows'))
+        const failed = [scorers, ...sinks.map((each) => sum(each, 'failed_rows'))]
         const expected = {
           read_rows: sum(of('read'), 'rows'),
           processed_rows: sum(of('score'), 'rows'),
-          written_rows: sum(of('sink'), 'rows'),
-          failed_rows: scorers > sinks ? scorers : sinks,
+          written_rows: written.reduce((a, b) => (a < b ? a : b)),
+          failed_rows: failed.reduce((a, b) => (a > b ? a : b)),
+          output_rows: written,
         }
         expect(totals(job, entries)).toEqual(expected)
         expect(totals(job, entries.toReversed())).toEqual(expected)
@@ -42,7 +47,7 @@ describe('totals', () => {
   })
 
   test('of no entries are zero', () => {
-    expect(totals(running(), [])).toEqual({ read_rows: 0n, processed_rows: 0n, written_rows: 0n, failed_rows: 0n })
+    expect(totals(running(), [])).toEqual({ ...NO_ROWS, output_rows: [0n] })
   })
 })
 
@@ -54,7 +59,7 @@ describe('delivery', () => {
   ]
 
   test('is there when the reader and every lane of the sink are done', () => {
-    expect(delivery(running(), [read, ...sinks])).toEqual({ read: 30n, written: 27n, failed: 3n })
+    expect(delivery(running(), [read, ...sinks])).toEqual({ read: 30n, outputs: [{ written: 27n, failed: 3n }] })
   })
 
   test.each([
@@ -66,6 +71,20 @@ describe('delivery', () => {
     ['the scorers are done, not the sinks', [read, ...sinks.map((each) => ({ ...each, stage: 'score' as const }))]],
   ])('is not there when %s', (_, entries) => {
     expect(delivery(running(), entries)).toBeNull()
+  })
+
+  test('waits for every output, each with counts of its own', () => {
+    const job = twoOutputs(running())
+    expect(delivery(job, [read, ...sinks])).toBeNull()
+    const second = sinks.map((each) => ({ ...each, output: 1, rows: 9n, failed_rows: 0n }))
+    expect(delivery(job, [read, ...sinks, second[0] as ProgressEntry])).toBeNull()
+    expect(delivery(job, [read, ...sinks, ...second])).toEqual({
+      read: 30n,
+      outputs: [
+        { written: 27n, failed: 3n },
+        { written: 18n, failed: 0n },
+      ],
+    })
   })
 
   test('a job without lanes is never delivered', () => {

@@ -1,13 +1,28 @@
 // Jobs and ledger entries to start a test from: everything filled in, a test changes what it is about.
-import { BARE_OUTPUT, type JobPlan, type JobSnapshot } from '../../topics/jobs.ts'
+import { BARE_OUTPUT, type JobOutput, type JobPlan, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 
 export const PLAN: JobPlan = {
   model_sha256: 'a'.repeat(64),
   query_columns: [{ name: 'customer_id', kind: 'int64', sqlType: 'bigint' }],
-  output_columns: [{ name: 'label', kind: 'int64', sqlType: 'bigint' }],
+  scored_columns: [{ name: 'label', kind: 'int64', sqlType: 'bigint' }],
+  output_columns: [[{ name: 'label', kind: 'int64', sqlType: 'bigint' }]],
   total_rows: 1000n,
   rows_estimated: false,
+}
+
+const TABLE: JobOutput = {
+  ...BARE_OUTPUT,
+  destination: 'table',
+  connection: 'warehouse',
+  table_name: 'predictions.churn_scores',
+  mode: 'overwrite',
+}
+
+/** A job with a second output, into a table of another name. */
+export function twoOutputs(job: JobSnapshot): JobSnapshot {
+  const plan = job.plan && { ...job.plan, output_columns: [...job.plan.output_columns, job.plan.scored_columns] }
+  return { ...job, plan, outputs: [...job.outputs, { ...TABLE, table_name: 'predictions.more' }] }
 }
 
 /** A job that was submitted and not planned yet. */
@@ -19,13 +34,7 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     model_id: 'churn',
     model_version: null,
     input: { source: 'sql', query: 'SELECT * FROM customers', connection: 'warehouse', key_column: null },
-    output: {
-      ...BARE_OUTPUT,
-      destination: 'table',
-      connection: 'warehouse',
-      table_name: 'predictions.churn_scores',
-      mode: 'overwrite',
-    },
+    outputs: [TABLE],
     config: {
       batch_size: 100,
       parallelism: 2,
@@ -40,6 +49,7 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     lanes: [],
     pool: 'cpu',
     attempt: 0,
+    failed_attempts: [],
     prepared_attempt: 0,
     submitted_at: 1_000n,
     started_at: null,
@@ -48,6 +58,8 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     processed_rows: 0n,
     written_rows: 0n,
     failed_rows: 0n,
+    output_rows: [],
+    results: [],
     error: null,
     ...change,
   }
@@ -74,6 +86,7 @@ export function entry(change: Partial<ProgressEntry> & Pick<ProgressEntry, 'stag
     tenant_id: 'acme',
     attempt: 1,
     worker_id: 'worker-1',
+    output: 0,
     offset: 10n,
     chunks: 1n,
     rows: 0n,

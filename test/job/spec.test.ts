@@ -63,7 +63,8 @@ describe('defaults', () => {
       modelId: 'model-xyz789',
       modelVersion: null,
       input,
-      output: { ...BARE_OUTPUT, ...output, connection: 'warehouse' },
+      outputs: [{ ...BARE_OUTPUT, ...output, connection: 'warehouse' }],
+      outputPointers: ['/output'],
       config,
     })
   })
@@ -73,12 +74,8 @@ describe('defaults', () => {
       modelId: 'model-xyz789',
       modelVersion: null,
       input: { ...body().input, connection: 'warehouse', key_column: null },
-      output: {
-        ...BARE_OUTPUT,
-        ...body().output,
-        connection: 'warehouse',
-        mode: 'overwrite',
-      },
+      outputs: [{ ...BARE_OUTPUT, ...body().output, connection: 'warehouse', mode: 'overwrite' }],
+      outputPointers: ['/output'],
       config: {
         batch_size: 1000,
         parallelism: 4,
@@ -97,8 +94,7 @@ describe('defaults', () => {
     [{ destination: 'kafka', topic: 'predictions.churn', format: 'json' }],
   ])('%j needs no more, and no database', (output) => {
     const spec = specOf({ ...body(), output })
-    expect(spec.output).toMatchObject(output)
-    expect(spec.output.connection).toBeNull()
+    expect(spec.outputs).toMatchObject([{ ...output, connection: null }])
   })
 
   test.each([
@@ -116,9 +112,9 @@ describe('defaults', () => {
     ],
     [{ destination: 'table', table_name: 'a', mode: 'upsert' }, { key_columns: ['customer_id'] }],
   ])('%j becomes %j', (output, filledIn) => {
-    expect(specOf({ ...body(), input: { ...body().input, key_column: 'customer_id' }, output }).output).toMatchObject(
+    expect(specOf({ ...body(), input: { ...body().input, key_column: 'customer_id' }, output }).outputs).toMatchObject([
       filledIn,
-    )
+    ])
   })
 
   test.each([
@@ -131,6 +127,42 @@ describe('defaults', () => {
     [{ destination: 'table', table_name: 'a', format: 'json' }, '/output/format'],
   ])('%j has a field that does not belong', (output, pointer) => {
     expect(problemsOf({ ...body(), output })).toMatchObject([{ pointer }])
+  })
+
+  test('several outputs, with or without a first one', () => {
+    const { output, ...rest } = body()
+    const files = { destination: 'parquet', path: 'scores/' }
+    const both = specOf({ ...rest, output, outputs: [files] })
+    expect(both.outputs).toMatchObject([output, files])
+    expect(both.outputPointers).toEqual(['/output', '/outputs/0'])
+    expect(specOf({ ...rest, outputs: [files, output] }).outputPointers).toEqual(['/outputs/0', '/outputs/1'])
+    expect(problemsOf(rest)).toMatchObject([{ code: 'required', pointer: '/output' }])
+    expect(problemsOf({ ...rest, outputs: [] })).toMatchObject([{ pointer: '/outputs' }])
+    expect(problemsOf({ ...rest, output, outputs: new Array(8).fill(files) })).toContainEqual(
+      expect.objectContaining({ code: 'invalid', pointer: '/outputs' }),
+    )
+    expect(
+      problemsOf({ ...rest, output, outputs: [{ destination: 'csv', path: 'scores', topic: 'x' }] }),
+    ).toMatchObject([{ code: 'unknown_field', pointer: '/outputs/0/topic' }])
+  })
+
+  test.each([
+    [
+      { destination: 'table', table_name: 'a' },
+      { destination: 'table', table_name: 'a', connection: 'warehouse' },
+    ],
+    [
+      { destination: 'parquet', path: 'a/' },
+      { destination: 'csv', path: 'a' },
+    ],
+    [
+      { destination: 'kafka', topic: 'a' },
+      { destination: 'kafka', topic: 'a', format: 'json' },
+    ],
+  ])('two outputs of one job must not go to the same place: %j, %j', (output, second) => {
+    expect(problemsOf({ ...body(), output, outputs: [second] })).toMatchObject([
+      { code: 'output_repeated', pointer: '/outputs/0' },
+    ])
   })
 
   test('parallelism falls back to the given default', () => {

@@ -95,6 +95,8 @@ describe('submitting', () => {
       estimated_completion: null,
       finished_at: time,
       attempt: 1,
+      failed_attempts: [],
+      queue_position: null,
       error: null,
       output: {
         destination: 'table',
@@ -102,6 +104,13 @@ describe('submitting', () => {
         table_name: 'predictions.submitted',
         mode: 'overwrite',
       },
+      outputs: [
+        {
+          output: job.output,
+          written_rows: 10,
+          result: { location: 'predictions.submitted', rows: 10, bytes: expect.any(Number) },
+        },
+      ],
     })
     expect([job.submitted_at, job.started_at, job.finished_at]).toEqual(
       [job.submitted_at, job.started_at, job.finished_at].sort(),
@@ -300,6 +309,8 @@ describe('what there is to read', () => {
         `get ${JOBS}/{job_id}`,
         `post ${JOBS}/{job_id}/cancel`,
         `get ${JOBS}/{job_id}/events`,
+        `get ${JOBS}/{job_id}/errors`,
+        `post ${JOBS}/{job_id}/errors/redrive`,
         'put /api/v1/models/{model_id}',
         'get /api/v1/models',
         'get /api/v1/models/{model_id}',

@@ -27,6 +27,7 @@ beforeAll(async () => {
   })
   await seedCustomers(service, ROWS)
   await registerModel(service, 'churn', 'churn.onnx', CHURN_FEATURES)
+  return s3.stop
 })
 
 const submitTo = (path: string, output: Record<string, unknown> = {}) =>

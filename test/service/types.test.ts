@@ -361,7 +361,7 @@ describe('rows that cannot be scored', () => {
           kind: 'row',
           tenant_id: 'default',
           reason: expect.stringMatching(new RegExp(`^${column} is NULL`)),
-          origin: { topic: `${service.prefix}scored.${destination === 'table' ? 'table' : 'files'}.v1` },
+          origin: { topic: `${service.prefix}chunks.cpu.v1` },
         })
       }
       expect(new Set(letters.map(({ id }) => id)).size).toBe(3)

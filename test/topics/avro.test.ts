@@ -8,6 +8,7 @@ import {
   COMPRESSIONS,
   DESTINATIONS,
   JOB_STATUSES,
+  type JobOutput,
   type JobPlan,
   type JobSnapshot,
   jobCodec,
@@ -69,9 +70,25 @@ const anyColumn: fc.Arbitrary<Column> = fc.record({
 const anyPlan: fc.Arbitrary<JobPlan> = fc.record({
   model_sha256: fc.string(),
   query_columns: fc.array(anyColumn, { maxLength: 4 }),
-  output_columns: fc.array(anyColumn, { maxLength: 4 }),
+  scored_columns: fc.array(anyColumn, { maxLength: 4 }),
+  output_columns: fc.array(fc.array(anyColumn, { maxLength: 3 }), { maxLength: 3 }),
   total_rows: long,
   rows_estimated: fc.boolean(),
+})
+
+const anyOutput: fc.Arbitrary<JobOutput> = fc.record({
+  destination: fc.constantFrom(...DESTINATIONS),
+  connection: maybe(fc.string()),
+  table_name: maybe(fc.string()),
+  path: maybe(fc.string()),
+  topic: maybe(fc.string()),
+  format: maybe(fc.constantFrom('avro' as const, 'json' as const)),
+  mode: fc.constantFrom(...WRITE_MODES),
+  columns: maybe(fc.array(fc.string())),
+  key_columns: maybe(fc.array(fc.string())),
+  compression: maybe(fc.constantFrom(...COMPRESSIONS)),
+  target_file_mb: maybe(int),
+  formula_guard: maybe(fc.boolean()),
 })
 
 const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
@@ -86,20 +103,7 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
     connection: fc.string(),
     key_column: maybe(fc.string()),
   }),
-  output: fc.record({
-    destination: fc.constantFrom(...DESTINATIONS),
-    connection: maybe(fc.string()),
-    table_name: maybe(fc.string()),
-    path: maybe(fc.string()),
-    topic: maybe(fc.string()),
-    format: maybe(fc.constantFrom('avro' as const, 'json' as const)),
-    mode: fc.constantFrom(...WRITE_MODES),
-    columns: maybe(fc.array(fc.string())),
-    key_columns: maybe(fc.array(fc.string())),
-    compression: maybe(fc.constantFrom(...COMPRESSIONS)),
-    target_file_mb: maybe(int),
-    formula_guard: maybe(fc.boolean()),
-  }),
+  outputs: fc.array(anyOutput, { maxLength: 3 }),
   config: fc.record({
     batch_size: int,
     parallelism: int,
@@ -114,6 +118,9 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   lanes: fc.array(int),
   pool: fc.constantFrom('cpu' as const, 'gpu' as const),
   attempt: int,
+  failed_attempts: fc.array(fc.record({ attempt: int, code: fc.string(), message: fc.string(), at: long }), {
+    maxLength: 3,
+  }),
   prepared_attempt: int,
   submitted_at: long,
   started_at: maybe(long),
@@ -122,6 +129,8 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   processed_rows: long,
   written_rows: long,
   failed_rows: long,
+  output_rows: fc.array(long, { maxLength: 3 }),
+  results: fc.array(fc.record({ location: fc.string(), rows: long, bytes: long }), { maxLength: 3 }),
   error: maybe(fc.record({ code: fc.string(), message: fc.string({ unit: 'grapheme' }) })),
 })
 
@@ -135,7 +144,7 @@ describe('what goes in comes out', () => {
   })
 
   test('a column that declares no precision, scale or SQL type', () => {
-    const plan: JobPlan = { ...(running().plan as JobPlan), output_columns: [{ name: 'score', kind: 'float32' }] }
+    const plan: JobPlan = { ...(running().plan as JobPlan), output_columns: [[{ name: 'score', kind: 'float32' }]] }
     expect(jobCodec.decode(jobCodec.encode(running({ plan }))).plan).toEqual(plan)
   })
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { csvEncoder } from '../../../connectors/files/csv.ts'
-import { parquetEncoder } from '../../../connectors/files/parquet.ts'
+import { partEncoder } from '../../../connectors/files/format.ts'
 import { type FileSizing, partOf, partPlan, partRange } from '../../../connectors/files/part-plan.ts'
 import type { Column } from '../../../topics/columns.ts'
+import { BARE_OUTPUT } from '../../../topics/jobs.ts'
 import { batchOf } from './batches.ts'
 
 const column = fc.constantFrom<Column>(
@@ -78,15 +78,19 @@ describe('partPlan', () => {
   })
 
   test.each([
+    { destination: 'parquet', compression: 'none' },
+    { destination: 'parquet', compression: 'snappy' },
     { destination: 'parquet', compression: 'zstd' },
     { destination: 'csv', compression: 'none' },
-  ] as const)('a $destination file has about the target size', ({ destination, compression }) => {
+    { destination: 'csv', compression: 'gzip' },
+  ] as const)('a $destination file ($compression) has about the target size', async ({ destination, compression }) => {
     const chunk = predictions(100_000)
     const { partChunks } = partPlan(chunk.rows, chunk.columns, { destination, compression, target_file_mb: 8 })
-    const encoder = destination === 'csv' ? csvEncoder(chunk.columns) : parquetEncoder(chunk.columns, 1)
+    const output = { ...BARE_OUTPUT, destination, compression, mode: 'overwrite' as const }
+    const encoder = partEncoder(output, chunk.columns, 1)
     let bytes = 0
-    for (let i = 0; i < partChunks; i++) bytes += encoder.add(chunk).length
-    bytes += encoder.finish().length
+    for (let i = 0; i < partChunks; i++) bytes += (await encoder.add(chunk)).length
+    bytes += (await encoder.finish()).length
     expect(bytes / 1024 ** 2).toBeGreaterThan(5)
     expect(bytes / 1024 ** 2).toBeLessThan(12)
   })

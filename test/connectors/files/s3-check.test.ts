@@ -21,6 +21,10 @@ const sinks: Sink[] = []
 beforeAll(async () => {
   s3 = await startS3()
   proxy = await startFlakyProxy(s3.endpoint)
+  return async () => {
+    proxy.stop()
+    await s3.stop()
+  }
 })
 beforeEach(async () => {
   bucket = await s3.bucket()

@@ -37,7 +37,10 @@ beforeAll(async () => {
       await run(site.sink(UNLIMITED), jobOf('batch-old', 'append', 1))
     },
   }
-  return () => stores.close()
+  return async () => {
+    await stores.close()
+    await s3.stop()
+  }
 })
 afterAll(() => void vi.unstubAllEnvs())
 

@@ -26,6 +26,7 @@ let out: string
 beforeAll(async () => {
   s3 = await startS3()
   for (const [name, value] of Object.entries(s3.env)) vi.stubEnv(name, value)
+  return s3.stop
 })
 beforeEach(async () => {
   bucket = await s3.bucket()
@@ -323,6 +324,19 @@ describe('finalise and discard', () => {
     await Promise.all(['batch-b', 'batch-c'].map((jobId, i) => run(job({ jobId, output, lanes: [i + 1] }), 2)))
     expect((await manifest()).rows).toBe(50)
     expect(await read()).toMatchObject({ rows: 50, ids: 50 })
+  })
+
+  test('a result that expires takes its own files, and the directory is a result without it', async () => {
+    const output = { mode: 'append' as const }
+    await run(job({ output, lanes: [0] }), 1)
+    await run(job({ output, lanes: [1], jobId: 'batch-b' }), 2)
+    await sink.expire(job({ output }))
+    await sink.expire(job({ output }))
+    expect(await names()).toContain('_SUCCESS')
+    expect((await manifest()).rows).toBe(20)
+    expect(await read()).toMatchObject({ rows: 20, lowest: 1_000_000 })
+    await sink.expire(job({ output, jobId: 'batch-b' }))
+    expect(await names()).toEqual([])
   })
 
   test('discard leaves nothing of the attempt, published, staged or begun, and everything of other jobs', async () => {

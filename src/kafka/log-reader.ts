@@ -1,0 +1,125 @@
+// Reads a stretch of one topic's log on demand, for questions that are too rare and too large for a view in memory. One
+// consumer, joined at the first question; its partitions are paused but for the one that is being read.
+import { randomUUID } from 'node:crypto'
+import type { Consumer } from 'kafkajs'
+import type { TopicSpec } from '../../topics/topic.ts'
+import type { KafkaClient } from './client.ts'
+
+export interface LogRecord {
+  readonly offset: bigint
+  readonly value: Buffer
+}
+
+/** Returns false to stop reading. */
+export type OnLogRecord = (record: LogRecord) => boolean
+
+interface Question {
+  readonly partition: number
+  /** Where the log ended when the question was asked. */
+  readonly end: bigint
+  readonly onRecord: OnLogRecord
+  readonly answered: () => void
+}
+
+export class LogReader {
+  readonly #client: KafkaClient
+  readonly #topic: string
+  #consumer: Promise<Consumer> | undefined
+  #question: Question | null = null
+  /** Questions follow each other. */
+  #last: Promise<void> = Promise.resolve()
+
+  constructor(client: KafkaClient, spec: TopicSpec) {
+    this.#client = client
+    this.#topic = client.topic(spec)
+  }
+
+  /** Hands over the committed records of a partition from an offset, or from a time (ms since 1970), up to its end now. */
+  read(partition: number, from: { offset: bigint } | { time: number }, onRecord: OnLogRecord): Promise<void> {
+    const next = this.#last.then(() => this.#ask(partition, from, onRecord))
+    this.#last = next.catch(() => {})
+    return next
+  }
+
+  async close(): Promise<void> {
+    await (await this.#consumer)?.disconnect()
+  }
+
+  async #ask(partition: number, from: { offset: bigint } | { time: number }, onRecord: OnLogRecord): Promise<void> {
+    const { start, end } = await this.#stretch(partition, from)
+    if (start >= end) return
+    this.#consumer ??= this.#join()
+    const consumer = await this.#consumer
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#question = { partition, end, onRecord, answered: resolve }
+    consumer.seek({ topic: this.#topic, partition, offset: String(start) })
+    consumer.resume([{ topic: this.#topic, partitions: [partition] }])
+    await promise
+  }
+
+  async #stretch(
+    partition: number,
+    from: { offset: bigint } | { time: number },
+  ): Promise<{ start: bigint; end: bigint }> {
+    const admin = this.#client.kafka.admin()
+    await admin.connect()
+    try {
+      const ends = await admin.fetchTopicOffsets(this.#topic)
+      const { low = '0', high = '0' } = ends.find((each) => each.partition === partition) ?? {}
+      if ('offset' in from) return { start: from.offset > BigInt(low) ? from.offset : BigInt(low), end: BigInt(high) }
+      const times = await admin.fetchTopicOffsetsByTimestamp(this.#topic, from.time)
+      const { offset = high } = times.find((each) => each.partition === partition) ?? {}
+      return { start: BigInt(offset), end: BigInt(high) }
+    } finally {
+      await admin.disconnect()
+    }
+  }
+
+  async #join(): Promise<Consumer> {
+    const consumer = this.#client.kafka.consumer({
+      groupId: this.#client.name(`read.${randomUUID()}`),
+      sessionTimeout: this.#client.sessionTimeoutMs,
+      heartbeatInterval: Math.floor(this.#client.sessionTimeoutMs / 4),
+      maxWaitTimeInMs: 100,
+      readUncommitted: false,
+    })
+    const joined = Promise.withResolvers<void>()
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      const partitions = payload.memberAssignment[this.#topic] ?? []
+      const idle = partitions.filter((partition) => partition !== this.#question?.partition)
+      consumer.pause([{ topic: this.#topic, partitions: idle }])
+      joined.resolve()
+    })
+    // The end of a batch, and not its last record, tells the position: transaction markers occupy offsets too.
+    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+      const question = this.#question
+      if (question?.partition === payload.partition && BigInt(payload.lastOffset) + 1n >= question.end)
+        this.#finish(consumer, question)
+    })
+    await consumer.connect()
+    await consumer.subscribe({ topics: [this.#topic], fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async ({ batch }) => {
+        const question = this.#question
+        if (question?.partition !== batch.partition) return
+        for (const { offset, value } of batch.messages) {
+          if (BigInt(offset) >= question.end) break
+          if (value && !question.onRecord({ offset: BigInt(offset), value })) {
+            this.#finish(consumer, question)
+            return
+          }
+        }
+      },
+    })
+    await joined.promise
+    return consumer
+  }
+
+  #finish(consumer: Consumer, question: Question): void {
+    if (this.#question !== question) return
+    this.#question = null
+    consumer.pause([{ topic: this.#topic, partitions: [question.partition] }])
+    question.answered()
+  }
+}

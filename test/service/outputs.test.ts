@@ -1,0 +1,155 @@
+// Several outputs of one job: scored once, each with its own columns, offsets and progress; completed when all are.
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { duckdb } from '../connectors/files/duckdb.ts'
+import {
+  CHURN_FEATURES,
+  churnJob,
+  completed,
+  failed,
+  registerModel,
+  run,
+  seedCustomers,
+  statusOf,
+  submit,
+  whenJob,
+} from '../harness/jobs.ts'
+import { type JsonObject, type Service, startService } from '../harness/service.ts'
+
+const ROWS = 60_000
+let service: Service
+
+beforeAll(async () => {
+  service = await startService({ name: 'outputs' })
+  await seedCustomers(service, ROWS)
+  await registerModel(service, 'churn', 'churn.onnx', CHURN_FEATURES)
+})
+
+function job(name: string, outputs: readonly JsonObject[], config: JsonObject = {}): JsonObject {
+  const { output: _, ...rest } = churnJob({ config })
+  return { ...rest, output: { destination: 'table', table_name: `predictions.${name}` }, outputs }
+}
+
+const filesOf = (path: string, extension: string) => `'${join(service.outputDir, path)}/*.${extension}'`
+const keysOf = async (relation: string) =>
+  (await duckdb(`SELECT count(*) AS n, count(DISTINCT customer_id) AS keys FROM ${relation}`))[0]
+const ALL = { n: String(ROWS), keys: String(ROWS) }
+
+describe('a job with a table, Parquet, CSV and another table', () => {
+  let finished: JsonObject
+  beforeAll(async () => {
+    finished = await run(
+      service,
+      job('first', [
+        { destination: 'parquet', path: 'scores' },
+        { destination: 'csv', path: 'labels', columns: ['label', 'tenure', 'customer_id'] },
+        { destination: 'table', table_name: 'predictions.second', columns: ['customer_id', 'probabilities_1'] },
+      ]),
+    )
+  })
+
+  test('every output has every row, and its own columns in its own order', async () => {
+    const [first] = await service.query(
+      'SELECT count(*)::int AS n, count(DISTINCT customer_id)::int AS keys FROM predictions.first',
+    )
+    expect(first).toEqual({ n: ROWS, keys: ROWS })
+    expect(await keysOf(filesOf('scores', 'parquet'))).toEqual(ALL)
+    expect(await keysOf(filesOf('labels', 'csv'))).toEqual(ALL)
+    const columns = await service.query(
+      "SELECT string_agg(column_name, ',' ORDER BY ordinal_position) AS names, table_name FROM information_schema.columns WHERE table_schema = 'predictions' GROUP BY table_name ORDER BY table_name",
+    )
+    expect(columns).toEqual([
+      { table_name: 'first', names: 'customer_id,label,probabilities_0,probabilities_1' },
+      { table_name: 'second', names: 'customer_id,probabilities_1' },
+    ])
+    const described = await duckdb(`DESCRIBE SELECT * FROM ${filesOf('labels', 'csv')}`)
+    expect(described.map(({ column_name }) => column_name)).toEqual(['label', 'tenure', 'customer_id'])
+  })
+
+  test('the outputs agree with each other, row by row', async () => {
+    const rows = await service.query<{ customer_id: string; label: string; a: number; b: number }>(
+      `SELECT customer_id, label, first.probabilities_1 AS a, second.probabilities_1 AS b
+       FROM predictions.first JOIN predictions.second USING (customer_id) ORDER BY customer_id`,
+    )
+    expect(rows.every(({ a, b }) => a === b)).toBe(true)
+    const inFiles = await duckdb(
+      `SELECT customer_id, p.label, c.label AS csv_label FROM ${filesOf('scores', 'parquet')} p
+       JOIN ${filesOf('labels', 'csv')} c USING (customer_id) ORDER BY customer_id`,
+    )
+    expect(inFiles).toHaveLength(ROWS)
+    expect(inFiles).toEqual(rows.map(({ customer_id, label }) => ({ customer_id, label, csv_label: label })))
+  })
+
+  test('the status tells of each', () => {
+    expect(finished.output).toMatchObject({ destination: 'table', table_name: 'predictions.first' })
+    expect(finished.progress.written_rows).toBe(ROWS)
+    expect(finished.outputs).toMatchObject([
+      { output: { table_name: 'predictions.first' }, written_rows: ROWS, result: { rows: ROWS } },
+      { output: { path: 'scores' }, written_rows: ROWS, result: { location: `file://${service.outputDir}/scores/` } },
+      { output: { path: 'labels' }, written_rows: ROWS, result: { location: `file://${service.outputDir}/labels/` } },
+      { output: { table_name: 'predictions.second' }, written_rows: ROWS, result: { rows: ROWS } },
+    ])
+  })
+})
+
+test('kill -9 of the sink in the middle: every key once in every output', async () => {
+  const jobId = await submit(
+    service,
+    job('killed', [
+      { destination: 'parquet', path: 'killed-parquet' },
+      { destination: 'csv', path: 'killed-csv' },
+    ]),
+  )
+  await whenJob(service, jobId, 'half-way', ({ progress }) => progress.processed_rows > ROWS / 4)
+  for (const sink of service.processes('sink')) await sink.kill('SIGKILL')
+  await service.start('sink')
+  await completed(service, jobId)
+  const [table] = await service.query(
+    'SELECT count(*)::int AS n, count(DISTINCT customer_id)::int AS keys FROM predictions.killed',
+  )
+  expect(table).toEqual({ n: ROWS, keys: ROWS })
+  expect(await keysOf(filesOf('killed-parquet', 'parquet'))).toEqual(ALL)
+  expect(await keysOf(filesOf('killed-csv', 'csv'))).toEqual(ALL)
+})
+
+test('a destination that stands still does not hold back the others; the job waits for it', async () => {
+  const blocker = await service.connect()
+  await blocker.query('BEGIN')
+  await blocker.query('LOCK TABLE scoreline_sink.ledger IN ACCESS EXCLUSIVE MODE')
+  const jobId = await submit(service, job('late', [{ destination: 'parquet', path: 'early' }]))
+  const half = await whenJob(service, jobId, 'written to files', ({ outputs }) => outputs[1].written_rows === ROWS)
+  expect(half).toMatchObject({ status: 'running', progress: { written_rows: 0 }, outputs: [{ written_rows: 0 }, {}] })
+  await blocker.query('ROLLBACK')
+  await blocker.end()
+  await completed(service, jobId)
+  expect(await keysOf(filesOf('early', 'parquet'))).toEqual(ALL)
+})
+
+test('when one output is refused, nothing starts, and the answer says which', async () => {
+  const { status, body } = await service.request('/api/v1/inference/batch', {
+    body: job('refused', [
+      { destination: 'parquet', path: '../outside' },
+      { destination: 'csv', path: 'fine', columns: ['nothing'] },
+    ]),
+  })
+  expect(status).toBe(400)
+  expect(body.errors).toMatchObject([
+    { code: 'column_unknown', pointer: '/outputs/1/columns' },
+    { code: 'path_not_allowed', pointer: '/outputs/0/path' },
+  ])
+})
+
+test('when one output cannot be finished, the job fails and says what is visible already', async () => {
+  await service.query('CREATE TABLE predictions.doomed (customer_id bigint)')
+  await service.query('DROP TABLE predictions.doomed')
+  const jobId = await submit(
+    service,
+    job('kept', [{ destination: 'table', table_name: 'predictions.doomed', columns: ['customer_id'] }]),
+  )
+  await whenJob(service, jobId, 'running', ({ status }) => status === 'running')
+  await service.query('CREATE VIEW predictions.doomed AS SELECT 1 AS customer_id')
+  const job_ = await failed(service, jobId)
+  expect(job_.error.message).toContain('Already visible')
+  expect((await statusOf(service, jobId)).error.message).toContain('predictions.kept')
+  expect(await service.query('SELECT count(*)::int AS n FROM predictions.kept')).toEqual([{ n: ROWS }])
+})
