@@ -1,10 +1,10 @@
 // Jobs and databases of the Postgres tests: what the API and the controller would hand to the connector.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { afterAll } from 'vitest'
 import type { ConnectorSettings, Sink, SinkJob, SinkResult, Source } from '../../../connectors/connector.ts'
 import type { Column, ColumnBatch } from '../../../topics/columns.ts'
 import { BARE_OUTPUT, type JobInput, type JobOutput, type WriteMode } from '../../../topics/jobs.ts'
+import { whenFileEnds } from '../../harness/file-end.ts'
 import { connectorSettings } from '../settings.ts'
 
 export function jobInput(query: string, more: Partial<JobInput> = {}): JobInput {
@@ -51,7 +51,7 @@ export async function openClient(url: string): Promise<pg.Client> {
   // Its database is dropped, with whoever is connected, when the file ends.
   client.on('error', () => {})
   await client.connect()
-  afterAll(() => client.end())
+  whenFileEnds(() => client.end())
   return client
 }
 
