@@ -1,6 +1,7 @@
 // From staged parts to a result that readers see. Each step may be the last before a crash and all may run again: what
 // is staged and the old manifest stay until there is nothing left to do with them.
 import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
+import { jobOf, publishErrors, removeErrors } from './errors.ts'
 import { stageEmptyPart } from './lane-writer.ts'
 import {
   MANIFEST,
@@ -36,7 +37,8 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
     await endAttempt(store, job)
     return sinkResult(store, published)
   }
-  const parts = await verifiedParts(store, job, rows)
+  const staged = await verifiedParts(store, job, rows)
+  const parts = await partsToShow(store, job, staged)
   const manifest = nextManifest(
     previous,
     job,
@@ -47,9 +49,12 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
   await store.remove([SUCCESS])
   // 2. The new files lie beside the old ones; their names differ by the job.
   await store.publish(parts.map((part) => stagedPart(job, part)))
+  await publishErrors(store, job, staged)
   // 3. The old files go while the old manifest still names them: nothing else in the directory is ours to remove.
   const current = new Set(manifest.files.map((file) => file.name))
   await store.remove((previous?.files ?? []).map((file) => file.name).filter((name) => !current.has(name)))
+  const listed = new Set(manifest.results.map((result) => result.job_id))
+  await removeErrors(store, (resultId) => !listed.has(jobOf(resultId)))
   // 4. The result is described, then declared.
   await store.put(MANIFEST, manifestBytes(manifest))
   await store.put(SUCCESS, new Uint8Array(0))
@@ -64,6 +69,7 @@ export async function discardAttempt(store: FileStore, job: SinkJob): Promise<vo
   if (resultOf(manifest, job) === undefined) {
     const parts = await readAllParts(store, job)
     await store.withdraw(parts.map((part) => stagedPart(job, part)))
+    await removeErrors(store, (resultId) => resultId === job.resultId)
     if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
   }
   await endAttempt(store, job)
@@ -93,9 +99,8 @@ export async function succeeded(store: FileStore): Promise<boolean> {
   return (await store.read(SUCCESS)) !== null
 }
 
-/** The parts to publish, after making sure that they are all rows of all lanes. */
+/** All parts, after making sure that they are all rows of all lanes. */
 async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Promise<PartRecord[]> {
-  const plan = await readPlan(store, job)
   const names = await listStaging(store, job)
   const lanes = await Promise.all(job.lanes.map((lane) => readLane(store, job, lane, names)))
   const faults = lanes.flatMap((lane, i) => laneFault(job.lanes[i] as number, lane))
@@ -107,10 +112,14 @@ async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Prom
   if (faults.length > 0) {
     throw new ConnectorError('rows_lost', `${store.location}: ${faults.join('; ')}`, { retriable: false })
   }
+  return parts
+}
+
+/** Parts with rows; one without when there is none: nothing to show, but the result must be readable. */
+async function partsToShow(store: FileStore, job: SinkJob, parts: readonly PartRecord[]): Promise<PartRecord[]> {
   const filled = parts.filter((part) => part.rows > 0)
   if (filled.length > 0) return filled
-  // Nothing to show, but the result must be readable: one file with columns and no row.
-  return [parts[0] ?? (await stageEmptyPart(store, job, plan))]
+  return [parts[0] ?? (await stageEmptyPart(store, job, await readPlan(store, job)))]
 }
 
 function laneFault(lane: number, { parts, end }: StagedLane): string[] {

@@ -2,6 +2,7 @@
 import type { ScoredChunk, SinkJob } from '../../../connectors/connector.ts'
 import { type Column, type ColumnBatch, isVariable, type Vector } from '../../../topics/columns.ts'
 import { BARE_OUTPUT, type JobOutput } from '../../../topics/jobs.ts'
+import type { FailedRow } from '../../../topics/scored.ts'
 
 /** A value as text, number, bigint, boolean or bytes, whichever its kind needs; null for NULL. */
 export type Value = string | number | bigint | boolean | Uint8Array | null
@@ -79,13 +80,18 @@ export const SCORES: readonly Column[] = [
   { name: 'score', kind: 'float32' },
 ]
 
+/** So many rows that could not be scored. */
+export function failedRowsOf(seq: number, count: number): FailedRow[] {
+  return Array.from({ length: count }, (_, row) => ({ row, reason: 'score is NULL', input: { id: `${seq}/${row}` } }))
+}
+
 /** Chunk `seq` of lane `lane`: ids that no other chunk has, a name that is sometimes NULL. */
 export function scoredChunk(lane: number, seq: number, rows: number, failedRows = 0): ScoredChunk {
   const values = Array.from({ length: rows }, (_, i): Value[] => {
     const id = lane * 1_000_000 + seq * 1000 + i
     return [BigInt(id), id % 3 === 0 ? null : `name, "${id}"`, (id % 100) / 100]
   })
-  return { seq, batch: batchOf(SCORES, values), failedRows }
+  return { seq, batch: batchOf(SCORES, values), failed: failedRowsOf(seq, failedRows) }
 }
 
 /** What a test's job has of its own. */
@@ -99,6 +105,7 @@ export function sinkJob(path: string, options: JobOptions = {}): SinkJob {
     resultId: options.jobId ?? 'batch-a',
     attempt: 1,
     columns: SCORES,
+    keyColumn: null,
     chunkRows: 100,
     lanes: [3, 7],
     model: { id: 'churn', version: 2, sha256: 'ab'.repeat(32) },

@@ -120,6 +120,60 @@ describe.each([
     expect((await manifest()).files).toHaveLength(1)
   })
 
+  test('rows that failed lie beside the result, until it is replaced, expired or taken back', async () => {
+    const failing = job({ output, lanes: [3, 7], keyColumn: 'id' })
+    await sink.prepare(failing)
+    for (const [lane, failedRows] of [
+      [3, 2],
+      [7, 0],
+    ] as const) {
+      const writer = await sink.openLane(failing, lane)
+      await writer.write([scoredChunk(lane, 0, 10, failedRows)])
+      await writer.end()
+    }
+    expect(await names()).not.toContain('_errors')
+    await sink.finalise(failing, 20n)
+    await sink.finalise(failing, 20n)
+    expect(await names('out/_errors')).toEqual(['part-0003-00000-batch-a.jsonl'])
+    const lines = (await readFile(join(root, 'out/_errors/part-0003-00000-batch-a.jsonl'), 'utf8')).trim().split('\n')
+    expect(lines.map((line) => JSON.parse(line))).toEqual(
+      [0, 1].map((row) => ({
+        key: `0/${row}`,
+        reason: 'score is NULL',
+        input: { id: `0/${row}` },
+        lane: 3,
+        chunk: 0,
+        row,
+      })),
+    )
+    expect(await duckdb(`SELECT count(*) AS n FROM ${read('out')}`)).toEqual([{ n: '20' }])
+
+    const added = job({ jobId: 'batch-b', output: { ...output, mode: 'append' }, lanes: [1] })
+    await sink.prepare(added)
+    const writer = await sink.openLane(added, 1)
+    await writer.write([scoredChunk(1, 0, 10, 1)])
+    await writer.end()
+    await sink.finalise(added, 10n)
+    expect(await names('out/_errors')).toHaveLength(2)
+    await sink.expire(added)
+    expect(await names('out/_errors')).toEqual(['part-0003-00000-batch-a.jsonl'])
+
+    await run(job({ jobId: 'batch-c', output }), 1)
+    expect(await names()).not.toContain('_errors')
+  })
+
+  test('of very many failed rows in a part the first are listed, the others counted', async () => {
+    const failing = job({ output, lanes: [1] })
+    await sink.prepare(failing)
+    const writer = await sink.openLane(failing, 1)
+    await writer.write([scoredChunk(1, 0, 1, 10_007)])
+    await writer.end()
+    await sink.finalise(failing, 1n)
+    const lines = (await readFile(join(root, 'out/_errors/part-0001-00000-batch-a.jsonl'), 'utf8')).trim().split('\n')
+    expect(lines).toHaveLength(10_001)
+    expect(lines.at(-1)).toBe('{"omitted":7}')
+  })
+
   test('a replay gives the same bytes', async () => {
     const job_ = job({ output })
     await run(job_, 3)

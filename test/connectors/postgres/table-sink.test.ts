@@ -1,4 +1,5 @@
 // The table sink on a real server: exactly once whatever is repeated, and all or nothing for those who read the target.
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { LaneWriter, ScoredChunk, Sink, SinkJob } from '../../../connectors/connector.ts'
 import { createTableSink } from '../../../connectors/postgres/table-sink.ts'
@@ -6,6 +7,7 @@ import type { Column } from '../../../topics/columns.ts'
 import type { WriteMode } from '../../../topics/jobs.ts'
 import { freshDatabase } from '../../harness/servers.ts'
 import { until } from '../../harness/until.ts'
+import { failedRowsOf } from '../files/batches.ts'
 import { connectTo, openClient, tableJob, tableOutput } from './jobs.ts'
 
 const COLUMNS: Column[] = [
@@ -33,7 +35,7 @@ function chunk(seq: number, { lane = 0, rows = CHUNK_ROWS, failedRows = 0 } = {}
     { validity: null, nullCount: 0, values: BigInt64Array.from(ids, BigInt) },
     { validity: null, nullCount: 0, values: Float64Array.from(ids, (id) => id / 2) },
   ]
-  return { seq, batch: { columns: COLUMNS, vectors, rows }, failedRows }
+  return { seq, batch: { columns: COLUMNS, vectors, rows }, failed: failedRowsOf(seq, failedRows) }
 }
 
 function jobInto(table: string, mode: WriteMode = 'overwrite', more: Partial<SinkJob> = {}): SinkJob {
@@ -259,7 +261,7 @@ test('a write that the server refuses before it reads the data leaves the connec
   const [winner, loser] = [await sink.openLane(job, 0), await sink.openLane(job, 0)]
   const data = Buffer.alloc(8_000_000, 'x')
   const vectors = [{ validity: null, nullCount: 0, offsets: Int32Array.of(0, data.length), data }]
-  const big = [{ seq: 0, batch: { columns, vectors, rows: 1 }, failedRows: 0 }]
+  const big = [{ seq: 0, batch: { columns, vectors, rows: 1 }, failed: [] }]
   await winner.write(big)
   for (let i = 0; i < 3; i++) await expect(loser.write(big)).rejects.toMatchObject({ code: 'lane_taken' })
   await winner.end()
@@ -281,7 +283,7 @@ test('values that Postgres does not take are the job’s fault, and the lane sta
     data: Buffer.from(value),
   })
   const write = (t: string, n: string) =>
-    lane.write([{ seq: 0, batch: { columns, vectors: [text(t), text(n)], rows: 1 }, failedRows: 0 }])
+    lane.write([{ seq: 0, batch: { columns, vectors: [text(t), text(n)], rows: 1 }, failed: [] }])
   await expect(write('zero \0', '1')).rejects.toMatchObject({ code: 'write_failed', retriable: false })
   await expect(write('a', 'one')).rejects.toMatchObject({
     code: 'write_failed',
