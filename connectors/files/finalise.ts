@@ -58,16 +58,21 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
 
 /** Takes back what an attempt has staged, or had published before it failed. */
 export async function discardAttempt(store: FileStore, job: SinkJob): Promise<void> {
-  const manifest = await readManifest(store)
-  if (resultOf(manifest, job) === undefined) {
-    const parts = await readAllParts(store, job)
-    await store.withdraw(parts.map((part) => stagedPart(job, part)))
-    if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
-  }
+  // A manifest that somebody has damaged names nothing that is kept for its sake.
+  const manifest = await readManifest(store).catch(unlessRetriable)
+  const parts = await readAllParts(store, job)
+  if (resultOf(manifest, job) === undefined) await store.withdraw(parts.map((part) => stagedPart(job, part)))
+  // With parts, `publishResult` may have stopped in its middle; then the manifest's result, old or new, is not declared.
+  if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
   await store.removeDirectory(stagingDirectory(job))
 }
 
-/** The result from before is one again, if `publishResult` stopped before it took the first of its files. */
+function unlessRetriable(error: unknown): null {
+  if (error instanceof ConnectorError && !error.retriable) return null
+  throw error
+}
+
+/** What the manifest lists is a result again if all of it is there: not after an overwrite took the first of its files. */
 async function redeclare(store: FileStore, manifest: Manifest): Promise<void> {
   if (await succeeded(store)) return
   const files = manifest.files.map(({ name, bytes }) => ({ name, finalName: name, receipt: '', bytes }))
@@ -108,7 +113,14 @@ function laneFault(lane: number, { parts, end }: StagedLane): string[] {
 
 function manifestFile(job: SinkJob, part: PartRecord): ManifestFile {
   const { final } = partNames(job, part.lane, part.k)
-  return { name: final, job_id: job.jobId, rows: part.rows, bytes: part.bytes, sha256: part.sha256 }
+  return {
+    name: final,
+    job_id: job.jobId,
+    result_id: job.resultId,
+    rows: part.rows,
+    bytes: part.bytes,
+    sha256: part.sha256,
+  }
 }
 
 function sinkResult(store: FileStore, { rows, bytes }: ManifestResult): SinkResult {
