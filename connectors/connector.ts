@@ -162,5 +162,7 @@ export interface Sink {
   finalise(job: SinkJob, rows: bigint): Promise<SinkResult>
   /** Removes what an attempt left behind that is no result. Harmless after `finalise`. */
   discard(job: SinkJob): Promise<void>
+  /** The time of a finished result is up: removes the files that the job wrote. A user's table or topic is never touched. */
+  expire(job: SinkJob): Promise<void>
   close(): Promise<void>
 }

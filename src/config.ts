@@ -96,6 +96,13 @@ export const SETTINGS = {
     max: 1e12,
     about: 'rows that one job may read',
   },
+  BATCH_RESULT_TTL_HOURS: {
+    kind: 'number',
+    fallback: '168',
+    min: 0,
+    max: 1e6,
+    about: 'hours after its end that a job, its errors and the files that it wrote are kept; tables and topics stay',
+  },
   LOG_LEVEL: { kind: 'text', fallback: 'info', about: '`debug`, `info`, `warn`, `error` or `silent`' },
 } as const satisfies Record<string, Setting>
 
@@ -124,6 +131,7 @@ export interface Config {
   readonly maxConcurrentJobs: number
   readonly defaultParallelism: number
   readonly maxInputRows: number
+  readonly resultTtlHours: number
   readonly logLevel: string
 }
 
@@ -204,6 +212,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     sinkKinds: list('SINK_DESTINATIONS').map((kind) => oneOf('SINK_DESTINATIONS', kind, ['table', 'files'])),
     maxConcurrentJobs: number('BATCH_MAX_CONCURRENT_JOBS'),
     defaultParallelism: number('BATCH_DEFAULT_PARALLELISM'),
+    resultTtlHours: number('BATCH_RESULT_TTL_HOURS'),
     maxInputRows: number('BATCH_MAX_INPUT_ROWS'),
     logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL'), ['debug', 'info', 'warn', 'error', 'silent']),
   }

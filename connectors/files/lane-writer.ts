@@ -2,9 +2,8 @@
 // not durable, their offsets stay uncommitted, and a crash brings them again, into the same bytes.
 import { createHash, type Hash } from 'node:crypto'
 import { ConnectorError, type LanePosition, type LaneWriter, type ScoredChunk, type SinkJob } from '../connector.ts'
-import { csvEncoder } from './csv.ts'
 import type { PartEncoder } from './encoder.ts'
-import { parquetEncoder } from './parquet.ts'
+import { partEncoder } from './format.ts'
 import { type PartPlan, partOf, partRange } from './part-plan.ts'
 import { advance, type PartRecord, partNames, putEnd, putPart, readPart } from './staging.ts'
 import type { FileStore, PartFile } from './store.ts'
@@ -94,7 +93,7 @@ export class FileLaneWriter implements LaneWriter {
   async #add(chunk: ScoredChunk): Promise<void> {
     this.#part ??= await openPart(this.#store, this.#job, this.#lane, partOf(this.#plan, chunk.seq), this.#plan)
     const part = this.#part
-    await append(part, part.encoder.add(chunk.batch))
+    await append(part, await part.encoder.add(chunk.batch))
     part.rows += chunk.batch.rows
     part.failedRows += chunk.failedRows
   }
@@ -124,8 +123,7 @@ export async function stageEmptyPart(store: FileStore, job: SinkJob, plan: PartP
 
 async function openPart(store: FileStore, job: SinkJob, lane: number, k: number, plan: PartPlan): Promise<OpenPart> {
   const { staged, final } = partNames(job, lane, k)
-  const encoder =
-    job.output.destination === 'csv' ? csvEncoder(job.columns) : parquetEncoder(job.columns, plan.groupChunks)
+  const encoder = partEncoder(job.output, job.columns, plan.groupChunks)
   const file = await store.begin(staged, final)
   return { k, file, encoder, hash: createHash('sha256'), bytes: 0, rows: 0, failedRows: 0 }
 }
@@ -144,7 +142,7 @@ async function commitPart(
   part: OpenPart,
   range: { lane: number; firstSeq: number; lastSeq: number },
 ): Promise<PartRecord> {
-  await append(part, part.encoder.finish())
+  await append(part, await part.encoder.finish())
   const { k, rows, failedRows, bytes } = part
   const record = { ...range, k, rows, failedRows, bytes, sha256: part.hash.digest('hex') }
   const there = await readPart(store, job, range.lane, k)

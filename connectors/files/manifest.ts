@@ -80,6 +80,15 @@ export function nextManifest(previous: Manifest | null, job: SinkJob, files: rea
   }
 }
 
+/** What stays when this job's files are gone: the manifest itself if it does not list the job, null if nothing stays. */
+export function withoutJob(manifest: Manifest, job: SinkJob): Manifest | null {
+  if (resultOf(manifest, job) === undefined) return manifest
+  const results = manifest.results.filter((result) => result.result_id !== job.resultId)
+  const files = manifest.files.filter((file) => file.result_id !== job.resultId)
+  const newest = results.at(-1)
+  return newest === undefined ? null : { ...manifest, ...newest, ...totals(files), results, files }
+}
+
 export function manifestBytes(manifest: Manifest): Buffer {
   return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
 }

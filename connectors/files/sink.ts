@@ -2,6 +2,7 @@
 import type { Column } from '../../topics/columns.ts'
 import type { JobOutput } from '../../topics/jobs.ts'
 import { ConnectorError, type ConnectorSettings, type Problem, type Sink, type SinkJob } from '../connector.ts'
+import { expireResult } from './expire.ts'
 import { discardAttempt, publishResult, succeeded } from './finalise.ts'
 import { FileLaneWriter } from './lane-writer.ts'
 import { openLocalStore } from './local-store.ts'
@@ -50,6 +51,11 @@ export function createFilesSink(settings: ConnectorSettings, openStore: OpenStor
     async discard(job) {
       const store = await storeOf(job.output)
       await oneAtATime(store.location, () => discardAttempt(store, job))
+    },
+
+    async expire(job) {
+      const store = await storeOf(job.output)
+      await oneAtATime(store.location, () => expireResult(store, job))
     },
 
     async close() {},

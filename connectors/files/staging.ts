@@ -6,6 +6,7 @@
 //                              part-<lane>-<k>.json   written after it: from now on the part counts
 //                              end-<lane>.json        the lane's totals, written last
 import { ConnectorError, LANE_START, type LanePosition, type SinkJob } from '../connector.ts'
+import { extension } from './format.ts'
 import { STAGING_ROOT } from './location.ts'
 import type { PartPlan } from './part-plan.ts'
 import type { FileStore, StagedPart } from './store.ts'
@@ -50,10 +51,16 @@ export function partNames(job: SinkJob, lane: number, k: number): { staged: stri
   const part = `part-${digits(lane, 4)}-${digits(k, 5)}`
   const directory = stagingDirectory(job)
   return {
-    staged: `${directory}/${part}.${job.output.destination}`,
+    staged: `${directory}/${part}.${extension(job.output)}`,
     record: `${directory}/${part}.json`,
-    final: `${part}-${job.resultId}.${job.output.destination}`,
+    final: `${part}-${job.resultId}.${extension(job.output)}`,
   }
+}
+
+/** Whether a file in the result's directory is a published part of this job. */
+export function isPartOf(job: SinkJob, name: string): boolean {
+  const part = /^part-\d+-\d+-(.+?)\.(?:parquet|csv|csv\.gz)$/.exec(name)
+  return part?.[1] === job.resultId
 }
 
 /** What the store must know of a part to publish it. */

@@ -1,6 +1,10 @@
 // A growing buffer of CSV text with the number formats that matter for speed: digits go straight into bytes. Going through
 // strings (`String(v)` and `write`) halves the rows a second.
 
+const LF = 10
+const CR = 13
+const QUOTE = 34
+const COMMA = 44
 const MINUS = 45
 const POINT = 46
 const ZERO = 48
@@ -28,11 +32,34 @@ export class TextBuffer {
     for (let i = 0; i < text.length; i++) this.bytes[this.length++] = text.charCodeAt(i)
   }
 
-  raw(from: Uint8Array, start: number, end: number): void {
+  /** Appends a text that needs no quotes in CSV, or appends nothing and says so. */
+  unquoted(from: Uint8Array, start: number, end: number): boolean {
     this.reserve(end - start)
-    if (end - start > 32) this.bytes.set(from.subarray(start, end), this.length)
-    else for (let i = 0; i < end - start; i++) this.bytes[this.length + i] = from[start + i] as number
-    this.length += end - start
+    const { bytes } = this
+    let at = this.length
+    for (let i = start; i < end; i++) {
+      const byte = from[i] as number
+      if (byte <= COMMA && (byte === COMMA || byte === QUOTE || byte === LF || byte === CR)) return false
+      bytes[at++] = byte
+    }
+    this.length = at
+    return true
+  }
+
+  /** Appends `prefix` and a text in quotes, each quote in it twice. */
+  quoted(prefix: string, from: Uint8Array, start: number, end: number): void {
+    this.reserve((end - start) * 2 + prefix.length + 2)
+    this.bytes[this.length++] = QUOTE
+    this.ascii(prefix)
+    const { bytes } = this
+    let at = this.length
+    for (let i = start; i < end; i++) {
+      const byte = from[i] as number
+      if (byte === QUOTE) bytes[at++] = QUOTE
+      bytes[at++] = byte
+    }
+    bytes[at++] = QUOTE
+    this.length = at
   }
 
   /** A whole number of at most 2^53, with zeros before it up to `digits`. */

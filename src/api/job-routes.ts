@@ -1,7 +1,7 @@
 // /api/v1/inference/batch: submit, list, status, cancel, live events.
 import { type FastifyPluginAsyncTypebox, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { JOB_STATUSES, type JobSnapshot } from '../../topics/jobs.ts'
 import { JobRequest } from '../job/spec.ts'
 import type { ProcessContext } from '../process.ts'
@@ -9,7 +9,8 @@ import { streamJob } from './events.ts'
 import { JobStatusBody } from './job-status.ts'
 import type { LiveJobs } from './live-jobs.ts'
 import { HttpProblem, notFound, ProblemBody } from './problem.ts'
-import { cancelJob, type Submitted, submitJob } from './submission.ts'
+import { Sampler } from './sample.ts'
+import { cancelJob, checkJob, type Submitted, submitJob } from './submission.ts'
 
 const JobId = Type.Object({ job_id: Type.String() })
 const strict = { additionalProperties: false }
@@ -22,6 +23,21 @@ export const SubmittedBody = Type.Object({
   input_row_count_estimated: Type.Boolean({
     description: "True: counting took too long, and this is the database planner's estimate",
   }),
+})
+
+const ValidBody = Type.Object({
+  valid: Type.Literal(true),
+  model_version: Type.Integer(),
+  input_row_count: Type.Integer(),
+  input_row_count_estimated: Type.Boolean(),
+  estimated_duration_minutes: Type.Number(),
+  columns: Type.Array(Type.Array(Type.Object({ name: Type.String(), type: Type.String() })), {
+    description: 'The columns of each output',
+  }),
+  sample: Type.Union([Type.Array(Type.Record(Type.String(), Type.Unknown())), Type.Null()], {
+    description: 'The first rows, scored; null when the query takes long to give them',
+  }),
+  sample_errors: Type.Array(Type.String(), { description: 'Why rows of the sample could not be scored' }),
 })
 
 export const IdempotencyHeader = Type.Object({
@@ -64,7 +80,27 @@ export function jobRoutes(
   tenantOf: (request: FastifyRequest) => string,
   findJob: FindJob,
 ): FastifyPluginAsyncTypebox {
-  const { views } = context
+  const sampler = new Sampler(context)
+
+  async function validated(body: unknown, tenantId: string): Promise<Static<typeof ValidBody>> {
+    const { spec, plan, modelVersion } = await checkJob(body, tenantId, context)
+    const model = await context.views.findModel(tenantId, spec.modelId, modelVersion)
+    if (!model) throw notFound(`model ${spec.modelId}`, 'GET /api/v1/models lists yours')
+    const minutes = live.estimateMs(spec.modelId, modelVersion, plan.total_rows) / 60_000
+    const sample = await sampler.take(spec.input, plan, model)
+    return {
+      valid: true,
+      model_version: modelVersion,
+      input_row_count: Number(plan.total_rows),
+      input_row_count_estimated: plan.rows_estimated,
+      estimated_duration_minutes: Math.round(minutes * 1000) / 1000,
+      columns: plan.output_columns.map((columns) =>
+        columns.map(({ name, kind, sqlType }) => ({ name, type: sqlType ?? kind })),
+      ),
+      sample: sample?.rows ?? null,
+      sample_errors: sample?.failed ?? [],
+    }
+  }
 
   return async (app) => {
     app.post(
@@ -74,15 +110,26 @@ export function jobRoutes(
           summary: 'Submit a job',
           tags: ['jobs'],
           headers: IdempotencyHeader,
-          querystring: Type.Object({}, strict),
+          querystring: Type.Object(
+            {
+              validate_only: Type.Optional(
+                Type.Enum(['true', 'false'], {
+                  description: 'Check everything, submit nothing, and score three sample rows',
+                }),
+              ),
+            },
+            strict,
+          ),
           body: JobRequest,
-          response: { 202: SubmittedBody, '4xx': ProblemBody },
+          response: { 200: ValidBody, 202: SubmittedBody, '4xx': ProblemBody },
         },
         // The body is checked by the function that direct Kafka commands go through as well, so both say the same.
         validatorCompiler: (route) =>
           route.httpPart === 'body' ? (value: unknown) => ({ value }) : TypeBoxValidatorCompiler(route),
       },
       async (request, reply) => {
+        if (request.query.validate_only === 'true')
+          return reply.status(200).send(await validated(request.body, tenantOf(request)))
         const key = request.headers['idempotency-key']
         return sendSubmitted(reply, await submitJob(request.body, tenantOf(request), key, context), live)
       },
@@ -169,7 +216,7 @@ export function jobRoutes(
       async (request, reply) => {
         const job = await findJob(request)
         reply.hijack()
-        streamJob(job, reply.raw, views, live)
+        streamJob(job, reply.raw, context.views, live)
       },
     )
   }

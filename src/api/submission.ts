@@ -3,8 +3,8 @@
 import { type Command, commandsTopic } from '../../topics/commands.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import { jobIdOfKey, randomJobId, requestHash } from '../job/identity.ts'
-import { planJob } from '../job/plan.ts'
-import { parseJob } from '../job/spec.ts'
+import { type Planned, planJob } from '../job/plan.ts'
+import { type JobSpec, parseJob } from '../job/spec.ts'
 import { controlPartition } from '../kafka/partitioner.ts'
 import type { ProcessContext } from '../process.ts'
 import { HttpProblem, invalidRequest } from './problem.ts'
@@ -28,22 +28,13 @@ export async function submitJob(
   idempotencyKey: string | undefined,
   context: ProcessContext,
 ): Promise<Submitted> {
-  const { config, connectors, views } = context
+  const { views } = context
   const jobId = idempotencyKey === undefined ? randomJobId() : jobIdOfKey(tenantId, idempotencyKey)
   if (idempotencyKey !== undefined) {
     const existing = await views.findJob(jobId)
     if (existing) return sameJob(existing, body)
   }
-  const parsed = parseJob(body, { parallelism: config.defaultParallelism })
-  if ('problems' in parsed) throw invalidRequest(parsed.problems)
-  const planned = await planJob(parsed.spec, {
-    source: connectors.source,
-    sinkFor: connectors.sinkFor,
-    findModel: (modelId, version) => views.findModel(tenantId, modelId, version),
-    maxInputRows: config.maxInputRows,
-  })
-  if ('problems' in planned) throw invalidRequest(planned.problems)
-  const { plan, modelVersion } = planned
+  const { spec, plan, modelVersion } = await checkJob(body, tenantId, context)
   const seen = jobSeen(jobId, () => true, context)
   // Another request with the same key may have been faster while this one was checked.
   const meanwhile = views.jobs.get(jobId)
@@ -64,12 +55,30 @@ export async function submitJob(
   if (job) return sameJob(job, body)
   return {
     jobId,
-    modelId: parsed.spec.modelId,
+    modelId: spec.modelId,
     modelVersion,
     rows: plan.total_rows,
     rowsEstimated: plan.rows_estimated,
     job,
   }
+}
+
+/** Everything that a submission is checked for; changes nothing. Throws `HttpProblem` with all faults. */
+export async function checkJob(
+  body: unknown,
+  tenantId: string,
+  { config, connectors, views }: ProcessContext,
+): Promise<Planned & { readonly spec: JobSpec }> {
+  const parsed = parseJob(body, { parallelism: config.defaultParallelism })
+  if ('problems' in parsed) throw invalidRequest(parsed.problems)
+  const planned = await planJob(parsed.spec, {
+    source: connectors.source,
+    sinkFor: connectors.sinkFor,
+    findModel: (modelId, version) => views.findModel(tenantId, modelId, version),
+    maxInputRows: config.maxInputRows,
+  })
+  if ('problems' in planned) throw invalidRequest(planned.problems)
+  return { spec: parsed.spec, ...planned }
 }
 
 /** Asks for a cancellation and gives the job's state after it was taken up. Throws `HttpProblem`. */

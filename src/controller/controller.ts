@@ -78,17 +78,20 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       // 2. Decide.
       const outgoing = takeCommands(records, lane, book, at)
       for (const { jobId, event } of outcomes.splice(0)) {
-        if (book.apply(jobId, event) && event.type === 'prepared')
+        if (event?.type === 'swept') book.forget(jobId)
+        else if (event && book.apply(jobId, event) && event.type === 'prepared')
           outgoing.push(readTask(book.get(jobId) as JobSnapshot, partition))
       }
       if (ticked) for (const job of book.open()) touched.add(job.job_id)
       for (const jobId of touched) book.ledger(jobId, views.progressOf(jobId), ticked, at)
       touched.clear()
       if (ticked) book.expire(at)
+      const outlived = ticked ? book.outlived(at) : []
       ticked = false
       book.admit(views.jobs.values(), at)
       // 3. Write it down, all or nothing.
       outgoing.push(...book.takeChanges().flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
+      outgoing.push(...book.takeForgotten().map((key) => ({ topic: jobsTopic, partition, key, value: null })))
       const last = records.at(-1)
       if (outgoing.length || last) {
         const consumed = last
@@ -101,6 +104,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
         const due = duty(job)
         if (due !== null && due !== 'admit') duties.start(job, due)
       }
+      for (const job of outlived) duties.start(job, 'sweep')
     }
   } finally {
     clearInterval(timer)

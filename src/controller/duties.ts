@@ -12,9 +12,13 @@ const MAX_TRIES = 8
 const FIRST_DELAY_MS = 200
 const MAX_DELAY_MS = 15_000
 
+/** What is done beside the main loop; `sweep` removes a finished job whose time is up. */
+export type Work = Exclude<Duty, 'admit'> | 'sweep'
+
+/** Null: nothing came of it, and it is due again later. */
 export interface DutyOutcome {
   readonly jobId: string
-  readonly event: JobEvent
+  readonly event: JobEvent | { readonly type: 'swept' } | null
 }
 
 export class Duties {
@@ -22,7 +26,7 @@ export class Duties {
   readonly #report: (outcome: DutyOutcome) => void
   readonly #stop = new AbortController()
   /** Job → what is being done for it. */
-  readonly #running = new Map<string, { duty: Duty; done: Promise<void> }>()
+  readonly #running = new Map<string, { duty: Work; done: Promise<void> }>()
 
   constructor(world: (tenantId: string) => PlanningWorld, report: (outcome: DutyOutcome) => void) {
     this.#world = world
@@ -30,7 +34,7 @@ export class Duties {
   }
 
   /** Starts a duty unless one is under way for the job. */
-  start(job: JobSnapshot, duty: Exclude<Duty, 'admit'>): void {
+  start(job: JobSnapshot, duty: Work): void {
     if (this.#running.has(job.job_id)) return
     const done = this.#run(job, duty).finally(() => this.#running.delete(job.job_id))
     this.#running.set(job.job_id, { duty, done })
@@ -42,7 +46,7 @@ export class Duties {
     await Promise.all([...this.#running.values()].map(({ done }) => done))
   }
 
-  async #run(job: JobSnapshot, duty: Exclude<Duty, 'admit'>): Promise<void> {
+  async #run(job: JobSnapshot, duty: Work): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         const event = await this.#perform(job, duty)
@@ -67,7 +71,7 @@ export class Duties {
     }
   }
 
-  async #perform(job: JobSnapshot, duty: Exclude<Duty, 'admit'>): Promise<JobEvent> {
+  async #perform(job: JobSnapshot, duty: Work): Promise<NonNullable<DutyOutcome['event']>> {
     const world = this.#world(job.tenant_id)
     if (duty === 'plan') {
       const planned = await planJob(specOf(job), world)
@@ -104,12 +108,17 @@ export class Duties {
         for (const { sink, output } of outputs)
           for (const any of [...attemptsBefore(job, output), sinkJob(job, output)]) await sink.discard(any)
         return { type: 'cleaned' }
+      case 'sweep':
+        for (const { sink, output } of outputs) if (job.plan) await sink.expire(sinkJob(job, output))
+        return { type: 'swept' }
     }
   }
 
-  #failure(duty: Duty, error: unknown): JobEvent {
+  #failure(duty: Work, error: unknown): DutyOutcome['event'] {
     // What cannot be cleaned up must not keep the job's lanes for ever.
     if (duty === 'clean') return { type: 'cleaned' }
+    // What can never be removed must not be tried for ever; anything else is due again at the next tick.
+    if (duty === 'sweep') return error instanceof ConnectorError && !error.retriable ? { type: 'swept' } : null
     const code = error instanceof ConnectorError ? error.code : 'internal'
     return { type: 'failed', error: { code, message: `${duty}: ${(error as Error).message}` }, at: Date.now() }
   }

@@ -5,7 +5,7 @@ import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import { LANES } from '../../topics/topic.ts'
 import { chooseLanes } from '../job/lanes.ts'
-import { deadline, duty, isActive, type JobEvent, next } from '../job/machine.ts'
+import { deadline, duty, isActive, isOutlived, type JobEvent, next } from '../job/machine.ts'
 import { delivery, stageError, totals } from '../job/progress.ts'
 import { newJob, type Origin, plannedByApi, submittedJobId } from './command-record.ts'
 
@@ -13,12 +13,15 @@ export interface BookLimits {
   /** Jobs of a tenant that may be active at once. */
   readonly maxConcurrentJobs: number
   readonly defaultParallelism: number
+  /** How long a finished job is kept. */
+  readonly resultTtlHours: number
 }
 
 export class JobBook {
   readonly #jobs = new Map<string, JobSnapshot>()
   readonly #limits: BookLimits
   #changed: JobSnapshot[] = []
+  #forgotten: string[] = []
 
   constructor(jobs: Iterable<JobSnapshot>, limits: BookLimits) {
     for (const job of jobs) this.#jobs.set(job.job_id, job)
@@ -39,6 +42,23 @@ export class JobBook {
     const changes = this.#changed
     this.#changed = []
     return changes
+  }
+
+  /** Ids of the jobs that are gone since the last call. */
+  takeForgotten(): string[] {
+    const forgotten = this.#forgotten
+    this.#forgotten = []
+    return forgotten
+  }
+
+  /** Finished jobs whose time is up. */
+  outlived(at: number): JobSnapshot[] {
+    return [...this.#jobs.values()].filter((job) => isOutlived(job, this.#limits.resultTtlHours, at))
+  }
+
+  /** The job and what it wrote are gone. */
+  forget(jobId: string): void {
+    if (this.#jobs.delete(jobId)) this.#forgotten.push(jobId)
   }
 
   /** Applies an event; whether it changed anything. */

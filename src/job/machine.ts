@@ -83,11 +83,14 @@ export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
       return job.status === 'completing'
         ? { ...job, status: 'completed', lanes: [], results: [...event.results], finished_at: BigInt(event.at) }
         : job
-    case 'attempt-failed':
+    case 'attempt-failed': {
       if (!isWorking(job) || event.attempt !== job.attempt) return job
-      if (!event.retriable) return fail(job, event.error, event.at)
-      if (job.attempt > job.config.retry_count) return fail(job, afterRetries(job, event.error), event.at)
-      return { ...job, ...NO_ROWS, attempt: job.attempt + 1 }
+      const attempt = { ...event.error, attempt: job.attempt, at: BigInt(event.at) }
+      const tried = { ...job, failed_attempts: [...job.failed_attempts, attempt] }
+      if (!event.retriable) return fail(tried, event.error, event.at)
+      if (job.attempt > job.config.retry_count) return fail(tried, afterRetries(job, event.error), event.at)
+      return { ...tried, ...NO_ROWS, attempt: job.attempt + 1 }
+    }
     case 'failed':
       return fail(job, event.error, event.at)
     case 'cancelled':
@@ -101,6 +104,11 @@ export function deadline(job: JobSnapshot): number | null {
   return job.started_at === null || isTerminal(job.status)
     ? null
     : Number(job.started_at) + job.config.timeout_minutes * 60_000
+}
+
+/** Whether a finished job, with nothing left to clean up, has been kept for its time. */
+export function isOutlived(job: JobSnapshot, ttlHours: number, at: number): boolean {
+  return job.finished_at !== null && duty(job) === null && at >= Number(job.finished_at) + ttlHours * 3_600_000
 }
 
 /** Whether a job takes one of its tenant's places. */

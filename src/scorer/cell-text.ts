@@ -1,5 +1,6 @@
 // One value as text, for the dead letter of a row that could not be scored: as PostgreSQL writes it, so that it can be
 // pasted into a query.
+import { civilDate } from '../../topics/civil-date.ts'
 import { type Column, fixed, isNull, type Vector, variable } from '../../topics/columns.ts'
 
 /** Longer values are cut: a dead letter is for finding the row, and a chunk of them must fit into a Kafka record. */
@@ -81,7 +82,7 @@ const MIN_DAY = -(2 ** 31)
 function dateText(days: number): string {
   if (days === MAX_DAY) return 'infinity'
   if (days === MIN_DAY) return '-infinity'
-  const { date, era } = civil(days)
+  const { date, era } = dayText(days)
   return `${date}${era}`
 }
 
@@ -93,7 +94,7 @@ function timestampText(microseconds: bigint, zone: string): string {
   if (microseconds === MAX_MICROSECOND) return 'infinity'
   if (microseconds === MIN_MICROSECOND) return '-infinity'
   const rest = ((microseconds % DAY_US) + DAY_US) % DAY_US
-  const { date, era } = civil(Number((microseconds - rest) / DAY_US))
+  const { date, era } = dayText(Number((microseconds - rest) / DAY_US))
   const time = new Date(Number(rest / 1000n)).toISOString().slice(11, 19)
   const fraction = String(rest % 1_000_000n)
     .padStart(6, '0')
@@ -101,23 +102,9 @@ function timestampText(microseconds: bigint, zone: string): string {
   return `${date} ${time}${fraction ? `.${fraction}` : ''}${zone}${era}`
 }
 
-/**
- * The Gregorian date of a day since 1970, also beyond JavaScript's own dates (PostgreSQL goes to 5874897 AD).
- * Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
- */
-function civil(days: number): { date: string; era: string } {
-  const shifted = days + 719_468
-  const era = Math.floor(shifted / 146_097)
-  const dayOfEra = shifted - era * 146_097
-  const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
-  )
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
-  const monthFromMarch = Math.floor((5 * dayOfYear + 2) / 153)
-  const day = dayOfYear - Math.floor((153 * monthFromMarch + 2) / 5) + 1
-  const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-  // There is no year 0: it is 1 BC.
+/** As PostgreSQL writes it: there is no year 0, it is 1 BC. */
+function dayText(days: number): { date: string; era: string } {
+  const { year, month, day } = civilDate(days)
   const shown = String(year > 0 ? year : 1 - year).padStart(4, '0')
   const date = `${shown}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`
   return { date, era: year > 0 ? '' : ' BC' }

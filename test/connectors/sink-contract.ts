@@ -11,7 +11,7 @@ import { scheduleContract } from './contract/schedule.ts'
 import { valueContract } from './contract/values.ts'
 import type { OpenWorld, SinkWorld } from './contract/world.ts'
 
-export type { Failing, SeenRow, SinkWorld } from './contract/world.ts'
+export { type Failing, type SeenRow, type SinkWorld, UPSERT_KEY } from './contract/world.ts'
 
 /** Registers the suite. The world's functions are called when tests run: what they need may be started in `beforeAll`. */
 export function sinkContract(name: string, world: SinkWorld): void {

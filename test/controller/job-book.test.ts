@@ -9,7 +9,7 @@ import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import { entry, PLAN, running, submitted } from '../job/snapshots.ts'
 
-const LIMITS = { maxConcurrentJobs: 2, defaultParallelism: 4 }
+const LIMITS = { maxConcurrentJobs: 2, defaultParallelism: 4, resultTtlHours: 168 }
 const ORIGIN = { topic: 'inference.commands.v1', partition: 3, offset: 12n }
 const BODY = {
   model_id: 'churn',
@@ -363,4 +363,27 @@ test('open jobs are those that are unfinished or have lanes to give back', () =>
   const book = new JobBook(jobs, LIMITS)
   expect(book.open().map(({ job_id }) => job_id)).toEqual(['waits', 'runs', 'to clean'])
   expect(book.apply('nobody', { type: 'cleaned' })).toBe(false)
+})
+
+describe('a job whose time is up', () => {
+  const HOUR = 3_600_000
+  const finished = running({ status: 'completed', lanes: [], finished_at: 5_000n })
+
+  test('is outlived from the hour on, and forgotten once it is swept', () => {
+    const book = new JobBook([finished], { ...LIMITS, resultTtlHours: 2 })
+    expect(book.outlived(5_000 + 2 * HOUR - 1)).toEqual([])
+    expect(book.outlived(5_000 + 2 * HOUR)).toEqual([finished])
+    book.forget('batch-1')
+    book.forget('batch-1')
+    expect(book.takeForgotten()).toEqual(['batch-1'])
+    expect(book.takeForgotten()).toEqual([])
+    expect(book.get('batch-1')).toBeUndefined()
+  })
+
+  test.each([
+    ['it has not finished', running()],
+    ['what it staged is still there', { ...finished, status: 'failed' as const, lanes: [0, 1] }],
+  ])('is not, as long as %s', (_, job) => {
+    expect(new JobBook([job], { ...LIMITS, resultTtlHours: 0 }).outlived(1e15)).toEqual([])
+  })
 })

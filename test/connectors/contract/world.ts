@@ -8,6 +8,9 @@ import type { Value } from '../batches.ts'
 /** Column → value, NULL as null. Any usual spelling will do (`true`, `t`): values are compared, not texts. Bytes come as hex. */
 export type SeenRow = Readonly<Record<string, unknown>>
 
+/** `key_columns` of the outputs in mode `upsert`. */
+export const UPSERT_KEY = ['lane', 'seq', 'row'] as const
+
 export interface SinkWorld {
   /**
    * - `whole`: readers see a result when it is finalised, all of it; a higher attempt replaces what a lower one staged.
@@ -23,7 +26,7 @@ export interface SinkWorld {
 
   /** The sink as another process has it that has just started. The contract closes it. */
   openSink(): Sink
-  /** An output in a place of its own: nothing has ever been written there. */
+  /** An output in a place of its own: nothing has ever been written there. In mode `upsert` its key is `UPSERT_KEY`. */
   freshOutput(mode: WriteMode): JobOutput
   /** What anybody can read there now, with a reader that the project did not write; null when there is no result. */
   read(output: JobOutput): Promise<readonly SeenRow[] | null>

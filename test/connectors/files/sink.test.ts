@@ -58,27 +58,32 @@ test('the plan of these tests has parts of one chunk', () => {
   expect(partPlan(CHUNK_ROWS, SCORES)).toEqual({ groupChunks: 1, partChunks: 1 })
 })
 
-describe.each(['parquet', 'csv'] as const)('%s', (destination) => {
+describe.each([
+  { destination: 'parquet', compression: null, extension: 'parquet' },
+  { destination: 'parquet', compression: 'snappy', extension: 'parquet' },
+  { destination: 'csv', compression: null, extension: 'csv' },
+  { destination: 'csv', compression: 'gzip', extension: 'csv.gz' },
+] as const)('$destination, compression $compression', ({ extension, ...output }) => {
   const read = (path: string) =>
-    destination === 'csv'
-      ? `read_csv('${root}/${path}/*.csv', header = true, types = {'score': 'FLOAT'})`
+    output.destination === 'csv'
+      ? `read_csv('${root}/${path}/*.${extension}', header = true, types = {'score': 'FLOAT'})`
       : `'${root}/${path}/*.parquet'`
 
   test('a job becomes files, a manifest and _SUCCESS', async () => {
-    const job_ = job({ output: { destination } })
+    const job_ = job({ output })
     const result = await run(job_, 3)
     expect(result).toMatchObject({ rows: 60n, location: `file://${root}/out/` })
     expect(await names()).toEqual([
       '_SUCCESS',
       '_manifest.json',
-      ...[3, 7].flatMap((lane) => [0, 1, 2].map((k) => `part-000${lane}-0000${k}-batch-a.${destination}`)),
+      ...[3, 7].flatMap((lane) => [0, 1, 2].map((k) => `part-000${lane}-0000${k}-batch-a.${extension}`)),
     ])
     const written = await manifest()
     expect(written).toMatchObject({
       job_id: 'batch-a',
       attempt: 1,
       model: { id: 'churn', version: 2 },
-      format: destination,
+      format: output.destination,
       schema: [
         { name: 'customer_id', type: 'int64' },
         { name: 'name', type: 'utf8' },
@@ -96,15 +101,15 @@ describe.each(['parquet', 'csv'] as const)('%s', (destination) => {
   })
 
   test('a job without a row is readable and has its columns', async () => {
-    const job_ = job({ output: { destination } })
+    const job_ = job({ output })
     expect(await run(job_, 0)).toMatchObject({ rows: 0n })
     expect(await duckdb(`SELECT count(customer_id) AS n FROM ${read('out')}`)).toEqual([{ n: '0' }])
     expect(await run(job_, 0).catch((error) => error.code)).toMatchObject({ rows: 0n })
-    expect(await names()).toEqual(['_SUCCESS', '_manifest.json', `part-0003-00000-batch-a.${destination}`])
+    expect(await names()).toEqual(['_SUCCESS', '_manifest.json', `part-0003-00000-batch-a.${extension}`])
   })
 
   test('a replay gives the same bytes', async () => {
-    const job_ = job({ output: { destination } })
+    const job_ = job({ output })
     await run(job_, 3)
     const first = await hashes(join(root, 'out'))
     await rm(join(root, 'out'), { recursive: true })
@@ -204,6 +209,16 @@ describe('finalise', () => {
     )
     expect(await duckdb(`SELECT count(*) AS n FROM '${root}/out/*.parquet'`)).toEqual([{ n: '100' }])
     expect(await sink.finalise(job({ output }), 20n)).toMatchObject({ rows: 20n })
+  })
+
+  test('append takes another compression than what is there', async () => {
+    const output = { destination: 'csv', mode: 'append' } as const
+    await run(job({ output }), 1)
+    await run(job({ jobId: 'batch-b', output: { ...output, compression: 'gzip' } }), 1)
+    expect(await names()).toContain('part-0003-00000-batch-b.csv.gz')
+    expect(await duckdb(`SELECT count(*) AS n FROM read_csv(['${root}/out/*.csv', '${root}/out/*.csv.gz'])`)).toEqual([
+      { n: '40' },
+    ])
   })
 })
 

@@ -1,4 +1,5 @@
-// Every kind of column, with NULLs and extremes, read back by DuckDB.
+// Every kind of column, with NULLs and extremes, read back by DuckDB (and CSV by Python too; PyArrow's view of Parquet is in
+// parquet-pyarrow.test.ts).
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,9 +7,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ConnectorError } from '../../../connectors/connector.ts'
 import { csvEncoder } from '../../../connectors/files/csv.ts'
 import type { PartEncoder } from '../../../connectors/files/encoder.ts'
+import { gzipEncoder } from '../../../connectors/files/gzip.ts'
 import { parquetEncoder } from '../../../connectors/files/parquet.ts'
 import type { Column, ColumnBatch } from '../../../topics/columns.ts'
 import { decodeColumns, encodeColumns } from '../../../topics/payload.ts'
+import { python } from '../../harness/python.ts'
 import { batchOf, type Value } from './batches.ts'
 import { duckdb } from './duckdb.ts'
 
@@ -20,9 +23,14 @@ afterAll(() => rm(directory, { recursive: true }))
 
 async function fileOf(name: string, encoder: PartEncoder, batches: readonly ColumnBatch[]): Promise<string> {
   const path = join(directory, name)
-  await writeFile(path, Buffer.concat([...batches.map((batch) => encoder.add(batch)), encoder.finish()]))
+  const bytes: Uint8Array[] = []
+  for (const batch of batches) bytes.push(await encoder.add(batch))
+  await writeFile(path, Buffer.concat([...bytes, await encoder.finish()]))
   return path
 }
+
+/** CSV with texts as they are. */
+const PLAIN = { formulaGuard: false }
 
 const uuid = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
 const maxUuid = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
@@ -182,23 +190,30 @@ const BATCHES = [1, 7, 8, 13, 16, 3].map((rows, i) =>
 )
 const ORDER = [1, 7, 8, 13, 16, 3].flatMap((rows, i) => Array.from({ length: rows }, (_, r) => (r + i) % 4))
 
-test('Parquet: every kind comes back with its type and value', async () => {
-  for (const groupChunks of [1, 4, 100]) {
-    const path = await fileOf(`all-${groupChunks}.parquet`, parquetEncoder(COLUMNS, groupChunks), BATCHES)
-    const types = await duckdb(`DESCRIBE SELECT * FROM '${path}'`)
-    expect(types.map((row) => row.column_type)).toEqual(CASES.map((item) => item.type))
-    const rows = await duckdb(`SELECT * FROM '${path}'`)
-    for (const { column, parquet } of CASES) {
-      expect(
-        rows.map((row) => row[column.name]),
-        column.name,
-      ).toEqual(ORDER.map((i) => parquet[i]))
+test.each(['zstd', 'snappy', 'none'] as const)(
+  'Parquet, %s: every kind comes back with its type and value',
+  async (compression) => {
+    for (const groupChunks of [1, 4, 100]) {
+      const path = await fileOf(
+        `all-${compression}-${groupChunks}.parquet`,
+        parquetEncoder(COLUMNS, groupChunks, compression),
+        BATCHES,
+      )
+      const types = await duckdb(`DESCRIBE SELECT * FROM '${path}'`)
+      expect(types.map((row) => row.column_type)).toEqual(CASES.map((item) => item.type))
+      const rows = await duckdb(`SELECT * FROM '${path}'`)
+      for (const { column, parquet } of CASES) {
+        expect(
+          rows.map((row) => row[column.name]),
+          column.name,
+        ).toEqual(ORDER.map((i) => parquet[i]))
+      }
     }
-  }
-})
+  },
+)
 
 test('Parquet: statistics are right, and NaN leaves none', async () => {
-  const path = await fileOf('statistics.parquet', parquetEncoder(COLUMNS, 100), BATCHES)
+  const path = await fileOf('statistics.parquet', parquetEncoder(COLUMNS, 100, 'zstd'), BATCHES)
   const rows = await duckdb(
     `SELECT path_in_schema AS name, stats_min_value AS low, stats_max_value AS high, stats_null_count AS nulls
      FROM parquet_metadata('${path}')`,
@@ -231,8 +246,9 @@ test('Parquet: statistics are right, and NaN leaves none', async () => {
   ])
 })
 
-test('CSV: every kind comes back, NULL and empty text are told apart', async () => {
-  const path = await fileOf('all.csv', csvEncoder(COLUMNS), BATCHES)
+test.each(['csv', 'csv.gz'])('%s: every kind comes back, NULL and empty text are told apart', async (extension) => {
+  const encoder = csvEncoder(COLUMNS, PLAIN)
+  const path = await fileOf(`all.${extension}`, extension === 'csv' ? encoder : gzipEncoder(encoder), BATCHES)
   const rows = await duckdb(
     `SELECT * FROM read_csv('${path}', header = true, all_varchar = true, delim = ',', quote = '"', escape = '"',
        allow_quoted_nulls = false, max_line_size = 100000)`,
@@ -243,14 +259,26 @@ test('CSV: every kind comes back, NULL and empty text are told apart', async () 
       column.name,
     ).toEqual(ORDER.map((i) => csv[i]))
   }
+  // Python's reader knows no NULL; it gives an empty text.
+  expect(await python(READ_CSV, [path])).toEqual([
+    COLUMNS.map((column) => column.name),
+    ...ORDER.map((i) => CASES.map(({ csv }) => csv[i] ?? '')),
+  ])
 })
+
+const READ_CSV = `
+import csv, gzip, json, sys
+opened = gzip.open if sys.argv[1].endswith('.gz') else open
+with opened(sys.argv[1], 'rt', encoding='utf-8', newline='') as file:
+    print(json.dumps(list(csv.reader(file, strict=True))))
+`
 
 test('CSV: what needs no quotes has none, lines end with CRLF', () => {
   const columns: Column[] = [
     { name: 'id', kind: 'int32' },
     { name: 'a "b"', kind: 'utf8' },
   ]
-  const encoder = csvEncoder(columns)
+  const encoder = csvEncoder(columns, PLAIN)
   const batch = batchOf(columns, [
     [1, 'plain text'],
     [2, ''],
@@ -267,7 +295,7 @@ test('CSV: infinite dates and times, and years of five digits, are spelled as Po
     { name: 't', kind: 'timestamptz' },
     { name: 'n', kind: 'decimal', precision: 10, scale: 2 },
   ]
-  const encoder = csvEncoder(columns)
+  const encoder = csvEncoder(columns, PLAIN)
   const batch = batchOf(columns, [
     [2147483647, 2n ** 63n - 1n, -(2n ** 127n)],
     [-2147483648, -(2n ** 63n), 100n],
@@ -294,7 +322,7 @@ test('Parquet: what it cannot hold names the column and the remedy', () => {
     [{ name: 'when', kind: 'decimal', precision: 9, scale: 2 }, 2n ** 31n],
   ]
   for (const [column, value] of cases) {
-    const encoder = parquetEncoder([column], 1)
+    const encoder = parquetEncoder([column], 1, 'zstd')
     const add = () => encoder.add(batchOf([column], [[null], [value]]))
     expect(add, `${column.kind} ${value}`).toThrow(ConnectorError)
     expect(add, `${column.kind} ${value}`).toThrow(/column when holds .*(CASE|cast)/)
@@ -302,12 +330,12 @@ test('Parquet: what it cannot hold names the column and the remedy', () => {
 })
 
 test('a file without a row has the columns', async () => {
-  const parquet = await fileOf('empty.parquet', parquetEncoder(COLUMNS, 4), [])
+  const parquet = await fileOf('empty.parquet', parquetEncoder(COLUMNS, 4, 'zstd'), [])
   expect((await duckdb(`DESCRIBE SELECT * FROM '${parquet}'`)).map((row) => row.column_name)).toEqual(
     COLUMNS.map((column) => column.name),
   )
   expect(await duckdb(`SELECT count(*) AS n FROM '${parquet}'`)).toEqual([{ n: '0' }])
-  const csv = await fileOf('empty.csv', csvEncoder(COLUMNS), [batchOf(COLUMNS, [])])
+  const csv = await fileOf('empty.csv', csvEncoder(COLUMNS, PLAIN), [batchOf(COLUMNS, [])])
   expect(await duckdb(`SELECT count(*) AS n FROM read_csv('${csv}', header = true)`)).toEqual([{ n: '0' }])
 })
 
@@ -326,7 +354,7 @@ test('several pages a column: long text and many rows', async () => {
       }),
     ),
   )
-  const path = await fileOf('pages.parquet', parquetEncoder(columns, 25), batches)
+  const path = await fileOf('pages.parquet', parquetEncoder(columns, 25, 'zstd'), batches)
   expect(
     await duckdb(`SELECT count(*) AS n, sum(id) AS ids, count(text) AS texts,
       count(*) FILTER (text = repeat(id || '-', 300)) AS right, count(*) FILTER (flag = (id % 2 = 0)) AS flags

@@ -4,7 +4,7 @@ import { afterEach, beforeAll } from 'vitest'
 import { createTableSink } from '../../../connectors/postgres/table-sink.ts'
 import type { JobOutput } from '../../../topics/jobs.ts'
 import { freshDatabase } from '../../harness/servers.ts'
-import { type SeenRow, sinkContract } from '../sink-contract.ts'
+import { type SeenRow, sinkContract, UPSERT_KEY } from '../sink-contract.ts'
 import { type CutLine, cutLine } from './cut-line.ts'
 import { connectTo, openClient, tableOutput } from './jobs.ts'
 
@@ -21,6 +21,10 @@ beforeAll(async () => {
 afterEach(async () => {
   await Promise.all(lines.splice(0).map((line) => line.close()))
 })
+
+function freshTable(): string {
+  return `scores.t_${randomBytes(6).toString('hex')}`
+}
 
 async function lineOf(steps?: number): Promise<CutLine> {
   const line = await cutLine(url, steps)
@@ -55,10 +59,10 @@ async function ledgerIsThere(): Promise<boolean> {
 
 sinkContract('table', {
   visibility: 'whole',
-  modes: ['overwrite', 'append'],
+  modes: ['overwrite', 'append', 'upsert', 'error'],
   chunkRows: 1000,
   openSink: () => createTableSink(connectTo(url)),
-  freshOutput: (mode) => tableOutput(`scores.t_${randomBytes(6).toString('hex')}`, mode),
+  freshOutput: (mode) => tableOutput(freshTable(), mode, mode === 'upsert' ? { key_columns: [...UPSERT_KEY] } : {}),
   read,
   leftovers: async ({ resultId }) => ((await ledgerIsThere()) ? leftovers(resultId) : []),
   dyingSink: async (step) => {
@@ -69,7 +73,7 @@ sinkContract('table', {
     const line = await lineOf()
     return {
       sink: createTableSink(connectTo(line.url)),
-      output: tableOutput(`scores.t_${randomBytes(6).toString('hex')}`, mode),
+      output: tableOutput(freshTable(), mode),
       fail: async () => line.cut(),
       mend: async () => line.mend(),
     }

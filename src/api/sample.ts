@@ -1,0 +1,84 @@
+// The first rows of a job that nobody has submitted yet, scored as a scorer would: what `validate_only` shows.
+import type { Column, ColumnBatch } from '../../topics/columns.ts'
+import type { JobInput, JobPlan } from '../../topics/jobs.ts'
+import type { ModelRecord } from '../../topics/models.ts'
+import { openSession } from '../model/session.ts'
+import { matchColumns, selectColumns } from '../model/signature.ts'
+import { type ModelStore, openModelStore } from '../model/store.ts'
+import type { ProcessContext } from '../process.ts'
+import { cellText } from '../scorer/cell-text.ts'
+import { scoreChunk } from '../scorer/score-chunk.ts'
+
+export const SAMPLE_ROWS = 3
+/** A query that has no row by then (a large sort) is shown without. */
+const READ_MS = 5_000
+
+export type SampleRow = Record<string, string | number | boolean | null>
+
+export interface Sample {
+  readonly rows: SampleRow[]
+  /** Why rows of the sample could not be scored. */
+  readonly failed: string[]
+}
+
+export class Sampler {
+  readonly #context: ProcessContext
+  readonly #store: Promise<ModelStore>
+
+  constructor(context: ProcessContext) {
+    this.#context = context
+    this.#store = openModelStore(context.config.modelStore)
+  }
+
+  /** Null when the query takes too long to give its first rows. */
+  async take(input: JobInput, plan: JobPlan, model: ModelRecord): Promise<Sample | null> {
+    const batch = await this.#firstRows(input, plan.query_columns)
+    if (batch === null) return null
+    if (batch.rows === 0) return { rows: [], failed: [] }
+    const signature = { inputs: model.inputs, outputs: model.outputs }
+    const matched = matchColumns({ signature, features: model.features }, plan.query_columns)
+    const names = plan.scored_columns.map(({ name }) => name)
+    const selected = 'problems' in matched ? matched : selectColumns(matched.plan, names)
+    if ('problems' in selected) throw new Error(selected.problems.map(({ detail }) => detail).join('; '))
+    const session = await openSession(await (await this.#store).get(model.location, model.sha256))
+    try {
+      const scored = await scoreChunk(session, selected.plan, batch)
+      return { rows: rowsOf(scored.batch), failed: scored.failed.map(({ reason }) => reason) }
+    } finally {
+      await session.release()
+    }
+  }
+
+  async #firstRows(input: JobInput, columns: readonly Column[]): Promise<ColumnBatch | null> {
+    const signal = AbortSignal.timeout(READ_MS)
+    const options = { columns, chunkRows: SAMPLE_ROWS, signal }
+    try {
+      for await (const batch of this.#context.connectors.source.read(input, options)) return batch
+    } catch (error) {
+      if (signal.aborted) return null
+      throw error
+    }
+    return { columns, vectors: [], rows: 0 }
+  }
+}
+
+function rowsOf(batch: ColumnBatch): SampleRow[] {
+  return Array.from({ length: batch.rows }, (_, row) =>
+    Object.fromEntries(
+      batch.columns.map((column, i) => {
+        const vector = batch.vectors[i]
+        return [column.name, vector ? jsonCell(column, cellText(column, vector, row)) : null]
+      }),
+    ),
+  )
+}
+
+/** Numbers and booleans as such where JSON holds them without loss, everything else as text. */
+function jsonCell({ kind }: Column, text: string | null): SampleRow[string] {
+  if (text === null) return null
+  if (kind === 'bool') return text === 'true'
+  if (!['int16', 'int32', 'int64', 'float32', 'float64'].includes(kind)) return text
+  const number = Number(text)
+  const exact = kind === 'int64' ? Number.isSafeInteger(number) : Number.isFinite(number)
+  return exact ? number : text
+}
