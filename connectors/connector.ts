@@ -124,7 +124,8 @@ export const LANE_START: LanePosition = { chunks: 0, rows: 0n, failedRows: 0n, b
  * Writes one lane of one attempt. The sink calls it from one place at a time, with chunks in order and without a gap,
  * beginning at `position.chunks`. Two processes may hold a writer of the same lane for a moment (a rebalance): what they
  * write must not double, so a writer that finds that another got further throws `ConnectorError('lane_taken', retriable)`.
- * After any rejected `write` or `end` the outcome may be unknown: close the writer and open the lane again.
+ * A chunk that does not follow is refused by `ConnectorError('chunk_gap', not retriable)`. After any rejected `write` or `end` the
+ * outcome may be unknown: close the writer and open the lane again.
  */
 export interface LaneWriter {
   /** What was durable when the lane was opened, then what `write` and `end` last returned. */

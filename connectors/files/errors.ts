@@ -63,11 +63,6 @@ export async function removeErrors(store: FileStore, gone: (resultId: string) =>
   if (unwanted.length === there.length) await store.removeDirectory(ERRORS)
 }
 
-/** The job that a result belongs to: further outputs of a job carry a number after its id. */
-export function jobOf(resultId: string): string {
-  return resultId.replace(/\.\d+$/, '')
-}
-
 function errorNames(job: SinkJob, lane: number, k: number): { staged: string; final: string } {
   const { record, final } = partNames(job, lane, k)
   const name = final.slice(0, final.indexOf(job.resultId) + job.resultId.length)

@@ -1,7 +1,7 @@
 // From staged parts to a result that readers see. Each step may be the last before a crash and all may run again: what
 // is staged and the old manifest stay until there is nothing left to do with them.
 import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
-import { jobOf, publishErrors, removeErrors } from './errors.ts'
+import { publishErrors, removeErrors } from './errors.ts'
 import { stageEmptyPart } from './lane-writer.ts'
 import {
   MANIFEST,
@@ -53,8 +53,8 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
   // 3. The old files go while the old manifest still names them: nothing else in the directory is ours to remove.
   const current = new Set(manifest.files.map((file) => file.name))
   await store.remove((previous?.files ?? []).map((file) => file.name).filter((name) => !current.has(name)))
-  const listed = new Set(manifest.results.map((result) => result.job_id))
-  await removeErrors(store, (resultId) => !listed.has(jobOf(resultId)))
+  const listed = new Set(manifest.results.map((result) => result.result_id))
+  await removeErrors(store, (resultId) => !listed.has(resultId))
   // 4. The result is described, then declared.
   await store.put(MANIFEST, manifestBytes(manifest))
   await store.put(SUCCESS, new Uint8Array(0))
@@ -65,13 +65,15 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
 
 /** Takes back what an attempt has staged, or had published before it failed. */
 export async function discardAttempt(store: FileStore, job: SinkJob): Promise<void> {
-  const manifest = await readManifest(store)
+  // A manifest that somebody has damaged names nothing that is kept for its sake.
+  const manifest = await readManifest(store).catch(unlessRetriable)
+  const parts = await readAllParts(store, job)
   if (resultOf(manifest, job) === undefined) {
-    const parts = await readAllParts(store, job)
     await store.withdraw(parts.map((part) => stagedPart(job, part)))
     await removeErrors(store, (resultId) => resultId === job.resultId)
-    if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
   }
+  // With parts, `publishResult` may have stopped in its middle; then the manifest's result, old or new, is not declared.
+  if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
   await endAttempt(store, job)
 }
 
@@ -88,7 +90,12 @@ async function endAttempt(store: FileStore, job: SinkJob): Promise<void> {
   if (stale.length > 0 && !(await hasLaterAttempt(store, job))) await store.forget(stale)
 }
 
-/** The result from before is one again, if `publishResult` stopped before it took the first of its files. */
+function unlessRetriable(error: unknown): null {
+  if (error instanceof ConnectorError && !error.retriable) return null
+  throw error
+}
+
+/** What the manifest lists is a result again if all of it is there: not after an overwrite took the first of its files. */
 async function redeclare(store: FileStore, manifest: Manifest): Promise<void> {
   if (await succeeded(store)) return
   const files = manifest.files.map(({ name, bytes }) => ({ name, finalName: name, receipt: '', bytes }))
@@ -132,7 +139,14 @@ function laneFault(lane: number, { parts, end }: StagedLane): string[] {
 
 function manifestFile(job: SinkJob, part: PartRecord): ManifestFile {
   const { final } = partNames(job, part.lane, part.k)
-  return { name: final, job_id: job.jobId, rows: part.rows, bytes: part.bytes, sha256: part.sha256 }
+  return {
+    name: final,
+    job_id: job.jobId,
+    result_id: job.resultId,
+    rows: part.rows,
+    bytes: part.bytes,
+    sha256: part.sha256,
+  }
 }
 
 function sinkResult(store: FileStore, { rows, bytes }: ManifestResult): SinkResult {

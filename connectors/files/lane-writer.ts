@@ -50,7 +50,8 @@ export class FileLaneWriter implements LaneWriter {
       for (const chunk of chunks) {
         if (this.#position.done || chunk.seq !== this.#nextSeq) {
           const expected = this.#position.done ? 'no chunk after the end' : `chunk ${this.#nextSeq}`
-          throw new TypeError(`lane ${this.#lane} of ${this.#job.resultId}: expected ${expected}, got ${chunk.seq}`)
+          const message = `lane ${this.#lane} of ${this.#job.resultId}: expected ${expected}, got chunk ${chunk.seq}`
+          throw new ConnectorError('chunk_gap', message, { retriable: false })
         }
         await this.#add(chunk)
         this.#nextSeq++
