@@ -82,6 +82,8 @@ export interface SinkJob {
   readonly output: JobOutput
   /** Columns of every scored chunk, in order. */
   readonly columns: readonly Column[]
+  /** The column whose value names a row (`input.key_column`), if the job has one; a topic's records are keyed by it. */
+  readonly keyColumn: string | null
   /** Rows of a full chunk; file boundaries follow from it. */
   readonly chunkRows: number
   readonly lanes: readonly number[]

@@ -2,10 +2,11 @@
 import type { Destination } from '../topics/jobs.ts'
 import type { ConnectorSettings, Sink, Source } from './connector.ts'
 import { createFilesSink } from './files/sink.ts'
+import { createKafkaSink } from './kafka/sink.ts'
 import { createPostgresSource } from './postgres/source.ts'
 import { createTableSink } from './postgres/table-sink.ts'
 
-const SINKS = [createTableSink, createFilesSink]
+const SINKS = [createTableSink, createFilesSink, createKafkaSink]
 
 export interface Connectors {
   readonly source: Source

@@ -102,6 +102,6 @@ function noSuchDestination({ output }: JobSpec): Problem {
   return {
     code: 'destination_not_supported',
     pointer: '/output/destination',
-    detail: `destination ${output.destination} is not available here; use table, parquet or csv`,
+    detail: `destination ${output.destination} is not available here; use table, parquet, csv or kafka`,
   }
 }

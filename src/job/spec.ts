@@ -49,8 +49,14 @@ export const JobRequest = Type.Object(
           Type.String({ minLength: 1, description: 'For `parquet` and `csv`: a directory under OUTPUT_ROOTS' }),
         ),
         topic: Type.Optional(Type.String({ minLength: 1, description: 'For `kafka`' })),
-        format: Type.Optional(Type.Enum(['avro', 'json'])),
-        mode: Type.Optional(Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`' })),
+        format: Type.Optional(
+          Type.Enum(['avro', 'json'], {
+            description: 'For `kafka`; default `avro` when the service has a schema registry, else `json`',
+          }),
+        ),
+        mode: Type.Optional(
+          Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`; for `kafka` `append`, the only one there' }),
+        ),
         columns: Type.Optional(
           Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Only these columns, in this order' }),
         ),
@@ -160,7 +166,7 @@ export function parseJob(
         path: output.path ?? null,
         topic: output.topic ?? null,
         format: output.format ?? null,
-        mode: output.mode ?? 'overwrite',
+        mode: output.mode ?? (output.destination === 'kafka' ? 'append' : 'overwrite'),
         columns: output.columns ?? null,
         key_columns: output.mode === 'upsert' ? (output.key_columns ?? keyOf(input)) : null,
         compression: output.compression ?? DEFAULT_COMPRESSION[output.destination],

@@ -99,6 +99,7 @@ export function sinkJob(path: string, options: JobOptions = {}): SinkJob {
     resultId: options.jobId ?? 'batch-a',
     attempt: 1,
     columns: SCORES,
+    keyColumn: null,
     chunkRows: 100,
     lanes: [3, 7],
     model: { id: 'churn', version: 2, sha256: 'ab'.repeat(32) },

@@ -27,6 +27,7 @@ export function tableJob(output: JobOutput, columns: readonly Column[], more: Pa
     attempt: 1,
     output,
     columns,
+    keyColumn: null,
     chunkRows: 1000,
     lanes: [0],
     model: { id: 'churn', version: 1, sha256: '00' },
