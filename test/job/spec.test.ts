@@ -101,6 +101,13 @@ describe('defaults', () => {
     expect(spec.output.connection).toBeNull()
   })
 
+  test('a topic is appended to, and says so', () => {
+    expect(specOf({ ...body(), output: { destination: 'kafka', topic: 'a' } }).output).toMatchObject({
+      mode: 'append',
+      format: null,
+    })
+  })
+
   test.each([
     [
       { destination: 'parquet', path: 'a' },
