@@ -1,9 +1,8 @@
 // An attempt's life around its lanes: it is prepared by a ticket, closed by another one, and may follow only attempts of which
-// no row is out. A topic cannot take rows back, so a second attempt would repeat them under their keys' readers.
-import { ConnectorError, type SinkJob } from '../connector.ts'
-import { connectorError, type KafkaConnection } from './client.ts'
-import { type Attempt, laneId, readAttempt, type Ticket, ticketId, ticketOffsets } from './positions.ts'
-import { openTransactions } from './transactions.ts'
+// no row is out. A topic cannot take rows back, so a second attempt would repeat them.
+import { ConnectorError, type LanePosition, type SinkJob } from '../connector.ts'
+import type { KafkaConnection } from './client.ts'
+import { putTicket, readPosition, readTicket, type Ticket, takeLane } from './positions.ts'
 
 /** Leaves the ticket that lets sinks open the attempt's lanes. */
 export async function openAttempt(
@@ -13,7 +12,7 @@ export async function openAttempt(
   ticket: Ticket,
 ): Promise<void> {
   await putTicket(connection, job, topic, async () => {
-    const { ticket: there } = await readAttempt(connection, job, topic)
+    const there = await readTicket(connection, job, topic)
     if (there?.state !== 'closed') return ticket
     const message = `attempt ${job.attempt} of job ${job.resultId} has been discarded and cannot be prepared again`
     throw new ConnectorError('attempt_discarded', message, { retriable: false })
@@ -35,38 +34,32 @@ export async function requireNothingPublished(connection: KafkaConnection, job: 
  * Makes sure that the attempt writes nothing any more, and tells how many rows it has published. First the ticket, then the
  * fencing: a lane that was opened before is fenced, one that is opened after finds the attempt closed.
  */
-export async function closeAttempt(
-  connection: KafkaConnection,
-  job: Attempt & Pick<SinkJob, 'lanes'>,
-  topic: string,
-): Promise<bigint> {
+export async function closeAttempt(connection: KafkaConnection, job: SinkJob, topic: string): Promise<bigint> {
   await putTicket(connection, job, topic, async () => ({ state: 'closed', format: 'json', schemaId: 0 }))
-  await Promise.all(
+  const rows = await Promise.all(
     job.lanes.map(async (lane) => {
-      const fence = await openTransactions(connection.kafka, laneId(connection, job, lane)).catch((error) => {
-        throw connectorError(error, 'discard_failed')
-      })
-      await fence.close()
+      const { transactions, position } = await takeLane(connection, job, lane)
+      await transactions.close()
+      return position.rows
     }),
   )
-  const { lanes } = await readAttempt(connection, job, topic)
-  return [...lanes.values()].reduce((sum, { rows }) => sum + rows, 0n)
+  return rows.reduce((sum, count) => sum + count, 0n)
 }
 
-async function putTicket(
+/** A commit is durable some milliseconds before the offsets show it. */
+const SEEN_MS = 10_000
+
+/** The positions of all lanes, once each is seen to be done; else as they are when patience is at an end. */
+export async function finalPositions(
   connection: KafkaConnection,
-  attempt: Attempt,
-  topic: string,
-  ticket: () => Promise<Ticket>,
-): Promise<void> {
-  try {
-    const transactions = await openTransactions(connection.kafka, ticketId(connection, attempt))
-    try {
-      await transactions.run([], ticketOffsets(connection, attempt, topic, await ticket()))
-    } finally {
-      await transactions.close()
-    }
-  } catch (error) {
-    throw connectorError(error, 'prepare_failed')
+  job: SinkJob,
+): Promise<readonly { readonly lane: number; readonly position: LanePosition }[]> {
+  const deadline = Date.now() + SEEN_MS
+  for (;;) {
+    const lanes = await Promise.all(
+      job.lanes.map(async (lane) => ({ lane, position: await readPosition(connection, job, lane) })),
+    )
+    if (lanes.every(({ position }) => position.done) || Date.now() > deadline) return lanes
+    await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }

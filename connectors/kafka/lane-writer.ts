@@ -53,7 +53,7 @@ export class KafkaLane implements LaneWriter {
   readonly #keys = new Pieces()
   #position: LanePosition
 
-  constructor(job: SinkJob, lane: number, position: LanePosition = LANE_START, parts: LaneParts) {
+  constructor(job: SinkJob, lane: number, position: LanePosition, parts: LaneParts) {
     this.#job = job
     this.#lane = lane
     this.#parts = parts

@@ -3,16 +3,15 @@
 import type { Column } from '../../topics/columns.ts'
 import type { JobInput, JobOutput } from '../../topics/jobs.ts'
 import { ConnectorError, type ConnectorSettings, type Problem, type Sink, type SinkJob } from '../connector.ts'
-import { closeAttempt, openAttempt, requireNothingPublished } from './attempt.ts'
+import { closeAttempt, finalPositions, openAttempt, requireNothingPublished } from './attempt.ts'
 import { avroRows } from './avro-rows.ts'
 import { avroProblems, avroSchema } from './avro-schema.ts'
-import { connectorError, kafkaConnection } from './client.ts'
+import { kafkaConnection } from './client.ts'
 import { jsonRows } from './json-rows.ts'
 import { KafkaLane } from './lane-writer.ts'
-import { type AttemptState, laneId, readAttempt, type Ticket } from './positions.ts'
+import { readTicket, type Ticket, takeLane } from './positions.ts'
 import { openRegistry } from './registry.ts'
 import { describeTopic, ensureTopic, missingTopicProblem, topicNameProblem } from './topic.ts'
-import { openTransactions } from './transactions.ts'
 
 export function createKafkaSink(settings: ConnectorSettings): Sink {
   const connection = kafkaConnection(settings)
@@ -59,26 +58,23 @@ export function createKafkaSink(settings: ConnectorSettings): Sink {
 
     async prepare(job) {
       const topic = topicOf(job)
+      await ensureTopic(connection, topic)
       await requireNothingPublished(connection, job, topic)
-      const [schemaId] = await Promise.all([schemaIdOf(job, topic), ensureTopic(connection, topic)])
+      const schemaId = await schemaIdOf(job, topic)
       await openAttempt(connection, job, topic, { state: 'prepared', format: formatOf(job.output), schemaId })
     },
 
     async openLane(job, lane) {
       const topic = topicOf(job)
-      const transactions = await openTransactions(connection.kafka, laneId(connection, job, lane)).catch((error) => {
-        throw connectorError(error, 'write_failed')
-      })
+      const { transactions, position } = await takeLane(connection, job, lane)
       try {
-        // Only now is what the lane's last owner committed final.
-        const [{ ticket, lanes }, facts] = await Promise.all([
-          readAttempt(connection, job, topic),
-          describeTopic(connection, topic),
-        ])
+        const facts = await describeTopic(connection, topic)
+        // Whoever closes the attempt writes the ticket before it takes the lanes: so it is read after this one is taken.
+        const ticket = facts && (await readTicket(connection, job, topic))
         if (!facts || ticket?.state !== 'prepared') throw notPrepared(job, ticket)
         const encode = ticket.format === 'avro' ? avroRows(job.columns, ticket.schemaId) : jsonRows(job.columns)
         const { partitions } = facts
-        return new KafkaLane(job, lane, lanes.get(lane), { connection, transactions, topic, partitions, encode })
+        return new KafkaLane(job, lane, position, { connection, transactions, topic, partitions, encode })
       } catch (error) {
         await transactions.close()
         throw error
@@ -87,18 +83,14 @@ export function createKafkaSink(settings: ConnectorSettings): Sink {
 
     async finalise(job, rows) {
       const topic = topicOf(job)
-      const { lanes } = await whenDone(job, () => readAttempt(connection, job, topic))
-      let written = 0n
-      let bytes = 0n
-      for (const lane of job.lanes) {
-        written += lanes.get(lane)?.rows ?? 0n
-        bytes += lanes.get(lane)?.bytes ?? 0n
-      }
-      const undone = job.lanes.filter((lane) => !lanes.get(lane)?.done)
+      const lanes = await finalPositions(connection, job)
+      const written = lanes.reduce((sum, { position }) => sum + position.rows, 0n)
+      const undone = lanes.filter(({ position }) => !position.done).map(({ lane }) => lane)
       if (written !== rows || undone.length > 0) {
         const message = `expected ${rows} rows of job ${job.resultId} in the topic ${topic}, found ${written} recorded${undone.length ? `, and lanes ${undone.join(', ')} unfinished` : ''}`
         throw new ConnectorError('rows_lost', message, { retriable: false })
       }
+      const bytes = lanes.reduce((sum, { position }) => sum + position.bytes, 0n)
       return { rows, bytes, location: `kafka://${topic}` }
     },
 
@@ -153,16 +145,4 @@ function notPrepared({ attempt, resultId }: SinkJob, ticket: Ticket | null): Con
   const what = ticket ? 'has been discarded' : 'was never prepared, its topic was deleted, or Kafka forgot it'
   const message = `attempt ${attempt} of job ${resultId} ${what} (positions live for offsets.retention.minutes, 7 days by default)`
   return new ConnectorError('staging_missing', message, { retriable: false })
-}
-
-/** A commit is durable some milliseconds before a read of the offsets shows it: its markers are still being written. */
-const MARKED_MS = 10_000
-
-async function whenDone(job: SinkJob, read: () => Promise<AttemptState>): Promise<AttemptState> {
-  const deadline = Date.now() + MARKED_MS
-  for (;;) {
-    const state = await read()
-    if (job.lanes.every((lane) => state.lanes.get(lane)?.done) || Date.now() > deadline) return state
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
 }

@@ -1,5 +1,5 @@
 // A transactional producer with a fixed id. Opening one fences whoever had the id before, and waits until the transaction
-// that it left open has ended: what is read of its effects after that is final.
+// that it left open has ended.
 import type { Kafka, Message, Offsets } from 'kafkajs'
 import { typeOf } from './client.ts'
 
@@ -9,12 +9,15 @@ export interface Send {
   readonly messages: Message[]
 }
 
+/** Offsets that a transaction commits, with the group that they belong to. */
+export type TransactionOffsets = Offsets & { readonly consumerGroupId: string }
+
 export interface Transactions {
   /**
    * Sends requests one after the other and offsets last, in one transaction. After any error the outcome may be unknown:
    * close it, and open the id again.
    */
-  run(sends: Iterable<Send>, offsets: Offsets & { readonly consumerGroupId: string }): Promise<void>
+  run(sends: Iterable<Send>, offsets: TransactionOffsets): Promise<void>
   close(): Promise<void>
 }
 
