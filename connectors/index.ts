@@ -2,11 +2,12 @@
 import type { Destination } from '../topics/jobs.ts'
 import type { ConnectorSettings, Sink, Source } from './connector.ts'
 import { createFilesSink } from './files/sink.ts'
+import { createKafkaSink } from './kafka/sink.ts'
 import { createPostgresSource } from './postgres/source.ts'
 import { createTableSink } from './postgres/table-sink.ts'
 
 /** Exported for a bench, which puts another in. */
-export const SINKS = [createTableSink, createFilesSink]
+export const SINKS = [createTableSink, createFilesSink, createKafkaSink]
 
 export interface Connectors {
   readonly source: Source

@@ -72,8 +72,8 @@ export const SETTINGS = {
   SCORER_POOL: { kind: 'text', fallback: 'cpu', about: 'pool that a scorer joins: `cpu` or `gpu`' },
   SINK_DESTINATIONS: {
     kind: 'text',
-    fallback: 'table,files',
-    about: 'kinds of destination that a sink process serves: `table`, `files`',
+    fallback: 'table,files,kafka',
+    about: 'kinds of destination that a sink process serves: `table`, `files`, `kafka`',
   },
   BATCH_MAX_CONCURRENT_JOBS: {
     kind: 'integer',
@@ -127,7 +127,7 @@ export interface Config {
   readonly dataDir: string
   readonly scorers: number
   readonly scorerPool: 'cpu' | 'gpu'
-  readonly sinkKinds: readonly ('table' | 'files')[]
+  readonly sinkKinds: readonly ('table' | 'files' | 'kafka')[]
   readonly maxConcurrentJobs: number
   readonly defaultParallelism: number
   readonly maxInputRows: number
@@ -209,7 +209,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     dataDir,
     scorers: number('SCORERS'),
     scorerPool: oneOf('SCORER_POOL', text('SCORER_POOL'), ['cpu', 'gpu']),
-    sinkKinds: list('SINK_DESTINATIONS').map((kind) => oneOf('SINK_DESTINATIONS', kind, ['table', 'files'])),
+    sinkKinds: list('SINK_DESTINATIONS').map((kind) => oneOf('SINK_DESTINATIONS', kind, ['table', 'files', 'kafka'])),
     maxConcurrentJobs: number('BATCH_MAX_CONCURRENT_JOBS'),
     defaultParallelism: number('BATCH_DEFAULT_PARALLELISM'),
     resultTtlHours: number('BATCH_RESULT_TTL_HOURS'),

@@ -85,7 +85,7 @@ describe('values', () => {
 
   test.each([
     ['SCORER_POOL', 'tpu', 'cpu or gpu'],
-    ['SINK_DESTINATIONS', 'tables', 'table or files'],
+    ['SINK_DESTINATIONS', 'tables', 'table or files or kafka'],
     ['LOG_LEVEL', 'verbose', 'debug or info or warn or error or silent'],
   ])('%s = %s is refused', (name, value, allowed) => {
     const [problem, ...more] = problemsOf({ [name]: value })

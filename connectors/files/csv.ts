@@ -146,13 +146,13 @@ function putText(text: TextBuffer, data: Uint8Array, start: number, end: number,
 }
 
 /** Beyond 2^53, and only there, through BigInt, which is ten times slower. */
-function putInt64(text: TextBuffer, values: DataView, at: number): void {
+export function putInt64(text: TextBuffer, values: DataView, at: number): void {
   const high = values.getInt32(at + 4, true)
   if (high >= -0x1f_ffff && high < 0x1f_ffff) text.integer(high * 0x1_0000_0000 + values.getUint32(at, true))
   else text.ascii(values.getBigInt64(at, true).toString())
 }
 
-function putDecimal(text: TextBuffer, values: DataView, at: number, scale: number): void {
+export function putDecimal(text: TextBuffer, values: DataView, at: number, scale: number): void {
   const low = values.getBigUint64(at, true)
   const high = values.getBigInt64(at + 8, true)
   const value = (high << 64n) | low
@@ -168,12 +168,12 @@ function putDecimal(text: TextBuffer, values: DataView, at: number, scale: numbe
 
 const DECIMAL_NAN = -(2n ** 127n)
 
-function putUuid(text: TextBuffer, values: Uint8Array, at: number): void {
+export function putUuid(text: TextBuffer, values: Uint8Array, at: number): void {
   const hex = Buffer.from(values.buffer, values.byteOffset + at, 16).toString('hex')
   text.ascii(`${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`)
 }
 
-function putDate(text: TextBuffer, days: number): void {
+export function putDate(text: TextBuffer, days: number): void {
   if (days === 0x7fff_ffff) text.ascii('infinity')
   else if (days === -0x8000_0000) text.ascii('-infinity')
   else putDay(text, days)
@@ -191,7 +191,7 @@ function putDay(text: TextBuffer, days: number): void {
 const DAY_MICROS = 86_400_000_000n
 
 /** ISO 8601; the fraction of a second only where there is one. */
-function putTimestamp(text: TextBuffer, micros: bigint, utc: boolean): void {
+export function putTimestamp(text: TextBuffer, micros: bigint, utc: boolean): void {
   if (micros === 0x7fff_ffff_ffff_ffffn) text.ascii('infinity')
   else if (micros === -0x8000_0000_0000_0000n) text.ascii('-infinity')
   else putInstant(text, micros, utc)

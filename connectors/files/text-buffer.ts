@@ -32,6 +32,14 @@ export class TextBuffer {
     for (let i = 0; i < text.length; i++) this.bytes[this.length++] = text.charCodeAt(i)
   }
 
+  /** Appends bytes as they are. */
+  raw(from: Uint8Array, start: number, end: number): void {
+    this.reserve(end - start)
+    if (end - start > 32) this.bytes.set(from.subarray(start, end), this.length)
+    else for (let i = 0; i < end - start; i++) this.bytes[this.length + i] = from[start + i] as number
+    this.length += end - start
+  }
+
   /** Appends a text that needs no quotes in CSV, or appends nothing and says so. */
   unquoted(from: Uint8Array, start: number, end: number): boolean {
     this.reserve(end - start)

@@ -15,8 +15,14 @@ export const OutputRequest = Type.Object(
       }),
     ),
     topic: Type.Optional(Type.String({ minLength: 1, description: 'For `kafka`' })),
-    format: Type.Optional(Type.Enum(['avro', 'json'])),
-    mode: Type.Optional(Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`' })),
+    format: Type.Optional(
+      Type.Enum(['avro', 'json'], {
+        description: 'For `kafka`; default `avro` when the service has a schema registry, else `json`',
+      }),
+    ),
+    mode: Type.Optional(
+      Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`; for `kafka` `append`, the only one there' }),
+    ),
     columns: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Only these columns, in this order' }),
     ),
@@ -64,7 +70,7 @@ export function filledIn(output: OutputRequest, input: { readonly key_column?: s
     path: output.path ?? null,
     topic: output.topic ?? null,
     format: output.format ?? null,
-    mode: output.mode ?? 'overwrite',
+    mode: output.mode ?? (output.destination === 'kafka' ? 'append' : 'overwrite'),
     columns: output.columns ?? null,
     key_columns: output.mode === 'upsert' ? keys : null,
     compression: output.compression ?? DEFAULT_COMPRESSION[output.destination],

@@ -111,7 +111,7 @@ function noSuchDestination({ destination }: JobOutput): Problem {
   return {
     code: 'destination_not_supported',
     pointer: '/output/destination',
-    detail: `destination ${destination} is not available here; use table, parquet or csv`,
+    detail: `destination ${destination} is not available here; use table, parquet, csv or kafka`,
   }
 }
 

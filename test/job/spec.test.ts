@@ -97,6 +97,12 @@ describe('defaults', () => {
     expect(spec.outputs).toMatchObject([{ ...output, connection: null }])
   })
 
+  test('a topic is appended to, and says so', () => {
+    expect(specOf({ ...body(), output: { destination: 'kafka', topic: 'a' } }).outputs).toMatchObject([
+      { mode: 'append', format: null },
+    ])
+  })
+
   test.each([
     [
       { destination: 'parquet', path: 'a' },

@@ -208,12 +208,17 @@ describe('the output', () => {
     ['no columns', { columns: [] }, '/output/columns', 'invalid', /got \[\]/],
   ])('%s', (_what, output, pointer, code, says) => refused(jobWith({ output }), { code, pointer, says }))
 
-  test('Kafka, which is not there yet', () =>
-    refused(jobWith({ output: { destination: 'kafka', table_name: undefined, topic: 'scores' } }), {
-      code: 'destination_not_supported',
-      pointer: '/output/destination',
-      says: /kafka is not available here; use table, parquet or csv/,
-    }))
+  test('a topic of Kafka itself', () =>
+    refused(
+      jobWith({
+        output: { destination: 'kafka', table_name: undefined, mode: undefined, topic: '__consumer_offsets' },
+      }),
+      {
+        code: 'topic_internal',
+        pointer: '/output/topic',
+        says: /__consumer_offsets would be an internal topic of Kafka's: choose a name without __/,
+      },
+    ))
 
   test.each([
     'pg_catalog.scores',
