@@ -1,6 +1,6 @@
 // `npm run bench`: a 2,000,000-row job with the 100-tree churn model, to Parquet and to a table, on the embedded servers.
 // Prints rows/s from the start of the job to a readable result (median of the runs), and what each process cost.
-// BENCH_PROFILE=dir writes a CPU profile of each role there. Other options by environment: BENCH_ROWS, BENCH_RUNS, BENCH_BATCH_SIZE, BENCH_PARALLELISM, BENCH_DESTINATIONS, SCORERS.
+// BENCH_PROFILE=dir writes a CPU profile of each role there. Other options by environment: BENCH_ROWS, BENCH_RUNS, BENCH_BATCH_SIZE, BENCH_PARALLELISM, BENCH_DESTINATIONS, BENCH_KEY_COLUMN (customer_id), SCORERS.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
@@ -20,7 +20,7 @@ const CONFIG = {
 }
 const DESTINATIONS = (process.env.BENCH_DESTINATIONS ?? 'parquet,table').split(',')
 const QUERY = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers'
-const { BENCH_PROFILE } = process.env
+const { BENCH_PROFILE, BENCH_KEY_COLUMN } = process.env
 const FLAGS = [
   '--disable-warning=TimeoutNegativeWarning',
   ...(BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : []),
@@ -87,7 +87,7 @@ async function run(url: string, destination: string, name: string, pids: number[
   const before = await processCosts(pids)
   const { job_id } = await call(url, 'POST', '/api/v1/inference/batch', {
     model_id: 'churn',
-    input: { source: 'sql', query: QUERY },
+    input: { source: 'sql', query: QUERY, ...(BENCH_KEY_COLUMN ? { key_column: BENCH_KEY_COLUMN } : {}) },
     output: { ...output, mode: 'overwrite' },
     config: CONFIG,
   })
