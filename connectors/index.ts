@@ -5,7 +5,8 @@ import { createFilesSink } from './files/sink.ts'
 import { createPostgresSource } from './postgres/source.ts'
 import { createTableSink } from './postgres/table-sink.ts'
 
-const SINKS = [createTableSink, createFilesSink]
+/** Exported for a bench, which puts another in. */
+export const SINKS = [createTableSink, createFilesSink]
 
 export interface Connectors {
   readonly source: Source

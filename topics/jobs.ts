@@ -120,6 +120,8 @@ export interface JobSnapshot {
   pool: 'cpu' | 'gpu'
   /** 0 before it has started; then counts from 1. */
   attempt: number
+  /** Attempts that failed, oldest first, with the reason. */
+  failed_attempts: FailedAttempt[]
   /** The attempt whose output is prepared and whose read task is out. */
   prepared_attempt: number
   submitted_at: bigint
@@ -136,6 +138,11 @@ export interface JobSnapshot {
   /** What each output became; empty until the job is completed. */
   results: JobResult[]
   error: JobError | null
+}
+
+export interface FailedAttempt extends JobError {
+  attempt: number
+  at: bigint
 }
 
 /** A finished output: a qualified table name, the URL of a directory, a topic. */
@@ -238,6 +245,22 @@ export const jobSchema = {
     { name: 'lanes', type: { type: 'array', items: 'int' } },
     { name: 'pool', type: 'string' },
     { name: 'attempt', type: 'int' },
+    {
+      name: 'failed_attempts',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'FailedAttempt',
+          fields: [
+            { name: 'attempt', type: 'int' },
+            { name: 'code', type: 'string' },
+            { name: 'message', type: 'string' },
+            { name: 'at', type: 'long' },
+          ],
+        },
+      },
+    },
     { name: 'prepared_attempt', type: 'int' },
     { name: 'submitted_at', type: 'long' },
     { name: 'started_at', type: optional('long'), default: null },

@@ -14,6 +14,8 @@ import {
   SUCCESS,
 } from './manifest.ts'
 import {
+  hasLaterAttempt,
+  isPartOf,
   listStaging,
   type PartRecord,
   partNames,
@@ -31,7 +33,7 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
   const previous = await readManifest(store)
   const published = resultOf(previous, job)
   if (published !== undefined && (await succeeded(store))) {
-    await store.removeDirectory(stagingDirectory(job))
+    await endAttempt(store, job)
     return sinkResult(store, published)
   }
   const parts = await verifiedParts(store, job, rows)
@@ -52,7 +54,7 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
   await store.put(MANIFEST, manifestBytes(manifest))
   await store.put(SUCCESS, new Uint8Array(0))
   // 5. Only now the records are not needed any more.
-  await store.removeDirectory(stagingDirectory(job))
+  await endAttempt(store, job)
   return sinkResult(store, resultOf(manifest, job) as ManifestResult)
 }
 
@@ -64,7 +66,20 @@ export async function discardAttempt(store: FileStore, job: SinkJob): Promise<vo
     await store.withdraw(parts.map((part) => stagedPart(job, part)))
     if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
   }
+  await endAttempt(store, job)
+}
+
+/**
+ * Removes what is staged, and then the parts that writers have begun and nobody will publish: a crash left them, or another
+ * writer of the lane was faster. Here, and not when an attempt begins, because now nobody writes: with the directory gone,
+ * a writer that comes late takes its part back by itself. Of this job only; other jobs write to the same place.
+ */
+async function endAttempt(store: FileStore, job: SinkJob): Promise<void> {
   await store.removeDirectory(stagingDirectory(job))
+  const stale = (await store.begun()).filter((part) => isPartOf(job, part.finalName))
+  // Names do not tell attempts apart. A later one was prepared before it began any of these, so looking after listing is
+  // enough: it sweeps when it ends, and this call may come from a controller that was replaced long ago.
+  if (stale.length > 0 && !(await hasLaterAttempt(store, job))) await store.forget(stale)
 }
 
 /** The result from before is one again, if `publishResult` stopped before it took the first of its files. */

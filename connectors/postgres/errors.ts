@@ -31,7 +31,7 @@ export function connectorError(error: unknown, code: string): unknown {
   if (error instanceof ConnectorError) return error
   if (error instanceof pg.DatabaseError) {
     const state = error.code ?? ''
-    const retriable = RETRIABLE[state] ?? RETRIABLE[state.slice(0, 2)]
+    const retriable = isCatalogRace(error) ? 'database_busy' : (RETRIABLE[state] ?? RETRIABLE[state.slice(0, 2)])
     if (retriable) return new ConnectorError(retriable, serverMessage(error), { retriable: true, cause: error })
     const own = REFUSED.test(state) ? 'database_refused' : state === '42501' ? 'permission_denied' : code
     return new ConnectorError(own, serverMessage(error), { retriable: false, cause: error })
@@ -41,6 +41,11 @@ export function connectorError(error: unknown, code: string): unknown {
     return new ConnectorError('database_unavailable', message, { retriable: true, cause: error })
   }
   return error
+}
+
+/** A name that another transaction took while this one waited for it: the catalog's own index complains, not the command. */
+export function isCatalogRace(error: pg.DatabaseError): boolean {
+  return error.code === '23505' && error.schema === 'pg_catalog'
 }
 
 /** Runs `work`; what it throws comes out as `ConnectorError` (programming errors stay what they are). */

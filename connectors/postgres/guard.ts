@@ -122,16 +122,36 @@ function findFault(tree: unknown): { code: string; detail: string } | null {
   return null
 }
 
+/** A CTE's name hides a table's only where the CTE is known: `WITH t AS (SELECT * FROM t) SELECT * FROM t` reads the table t. */
 function namedTables(tree: unknown): PlainSelect['tables'] {
-  const ctes = new Set<unknown>()
   const tables: { schema: string | null; table: string }[] = []
-  for (const [key, value] of walk(tree)) {
-    if (key === 'CommonTableExpr') ctes.add((value as Node).ctename)
-    if (key !== 'RangeVar') continue
-    const { schemaname, relname } = value as { schemaname?: string; relname: string }
-    tables.push({ schema: schemaname ?? null, table: relname })
+  const stack: { node: unknown; ctes: ReadonlySet<unknown> }[] = [{ node: tree, ctes: new Set() }]
+  for (let next = stack.pop(); next; next = stack.pop()) {
+    if (typeof next.node !== 'object' || next.node === null) continue
+    const { withClause, RangeVar: table, ...rest } = next.node as Node
+    const ctes = withClause ? openScope(withClause as Node, next.ctes, stack) : next.ctes
+    if (table) {
+      const { schemaname, relname } = table as { schemaname?: string; relname: string }
+      if (schemaname !== undefined || !ctes.has(relname)) tables.push({ schema: schemaname ?? null, table: relname })
+    }
+    for (const node of Object.values(rest)) stack.push({ node, ctes })
   }
-  return tables.filter(({ schema, table }) => schema !== null || !ctes.has(table))
+  return tables
+}
+
+/** Puts the CTEs' queries on the stack, each with the names that it sees, and returns those that the statement itself sees. */
+function openScope(
+  clause: Node,
+  outer: ReadonlySet<unknown>,
+  stack: { node: unknown; ctes: ReadonlySet<unknown> }[],
+): ReadonlySet<unknown> {
+  const queries = nodesOf(clause.ctes).map((node) => node.CommonTableExpr as Node)
+  const all = new Set([...outer, ...queries.map((query) => query.ctename)])
+  queries.forEach((query, i) => {
+    const before = new Set([...outer, ...queries.slice(0, i).map((each) => each.ctename)])
+    stack.push({ node: query.ctequery, ctes: clause.recursive ? all : before })
+  })
+  return all
 }
 
 /** All keys and values of a syntax tree, with a stack of its own: trees are deeper than the JavaScript stack likes. */

@@ -2,11 +2,12 @@
 // scoring is looked up in the catalog before the job is accepted. Changes nothing.
 import type pg from 'pg'
 import type { Column } from '../../topics/columns.ts'
-import type { JobOutput } from '../../topics/jobs.ts'
+import type { JobOutput, WriteMode } from '../../topics/jobs.ts'
 import type { Problem } from '../connector.ts'
-import type { PlainSelect } from './guard.ts'
 import { displayTable, MAX_NAME_BYTES, OWN_SCHEMA, quoteName, quoteTable, type TableName } from './identifiers.ts'
-import { sqlTypeOf } from './types.ts'
+import { type Dependants, dependantProblems, dependantsQuery } from './table-dependants.ts'
+import { checkFit, type TargetColumn, targetColumns } from './table-fit.ts'
+import { checkUniqueIndex } from './table-keys.ts'
 
 const TABLE = '/output/table_name'
 const COLUMNS = '/output/columns'
@@ -43,70 +44,92 @@ interface Facts {
   may_create_schema: boolean
   /** Null when the schema does not exist. */
   may_create_in_own: boolean | null
+  /** Of the ledger and the results; null when another role has not made them yet. */
+  may_write_own: boolean | null
   may_create_in_schema: boolean | null
   /** Null when the table does not exist. */
   oid: number | null
   relkind: string
   row_security: boolean
   may_delete: boolean
-  referenced_by: string | null
+  has_rules: boolean
+  without_identity: boolean
 }
+
+/** Published for DELETE or UPDATE, and nothing tells its rows apart. Source: PostgreSQL, CheckCmdReplicaIdentity(). */
+const WITHOUT_IDENTITY = `(c.relreplident = 'n' OR c.relreplident = 'd'
+    AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary))
+  AND EXISTS (SELECT FROM pg_publication p JOIN pg_publication_tables t USING (pubname)
+    WHERE (p.pubdelete OR p.pubupdate) AND t.schemaname = n.nspname AND t.tablename = c.relname)`
 
 const FACTS_SQL = `
 SELECT current_database() AS database, current_user AS role, current_setting('transaction_read_only') = 'on' AS read_only,
   has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
   has_schema_privilege(own.oid, 'USAGE') AND has_schema_privilege(own.oid, 'CREATE') AS may_create_in_own,
+  (SELECT bool_and(has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')
+    AND has_table_privilege(oid, 'DELETE')) FROM pg_class WHERE relnamespace = own.oid AND relname IN ('ledger', 'results')) AS may_write_own,
   has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema,
   c.oid, c.relkind, row_security_active(c.oid) AS row_security, has_table_privilege(c.oid, 'DELETE') AS may_delete,
-  (SELECT string_agg(DISTINCT conrelid::regclass::text, ', ') FROM pg_constraint
-    WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid) AS referenced_by
+  EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid AND ev_type IN ('2', '3')) AS has_rules,
+  ${WITHOUT_IDENTITY} AS without_identity
 FROM (VALUES (1)) AS one
 LEFT JOIN pg_namespace own ON own.nspname = $3
 LEFT JOIN pg_namespace n ON n.nspname = $1
 LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $2`
 
-/** Problems of the target; `select` is the job's query if it reads from the same database. */
+/** Problems of the target as it is now. */
 export async function checkTarget(
   client: pg.ClientBase,
   target: TableName,
   output: JobOutput,
   columns: readonly Column[],
-  select: PlainSelect | null,
 ): Promise<Problem[]> {
   const { rows } = await client.query<Facts>(FACTS_SQL, [target.schema, target.table, OWN_SCHEMA])
   const facts = rows[0] as Facts
+  const { oid } = facts
+  const { mode } = output
   if (facts.read_only) {
     const detail = `the database ${facts.database} only accepts reads from the role ${facts.role}: choose a connection that may write, or a destination of files`
     return [{ code: 'connection_read_only', pointer: '/output/connection', detail }]
   }
   const problems = checkOwnSchema(facts)
-  if (facts.oid === null) return [...problems, ...checkNewTable(facts, target)]
-  if (facts.relkind !== 'r' && facts.relkind !== 'p') {
-    return [
-      {
-        code: 'not_a_table',
-        pointer: TABLE,
-        detail: `${displayTable(target)} exists and is no ordinary table (a view, perhaps): choose another name`,
-      },
-    ]
-  }
-  if (output.mode === 'overwrite') problems.push(...(await checkOverwrite(client, facts, target, select)))
-  return [...problems, ...(await checkTargetColumns(client, facts, target, columns))]
+  if (oid === null) return [...problems, ...checkNewTable(facts, target)]
+  if (mode === 'error') return [...problems, { code: 'table_exists', pointer: TABLE, detail: tableExists(target) }]
+  if (!isTable(facts.relkind)) return [...problems, { code: 'not_a_table', pointer: TABLE, detail: notATable(target) }]
+  if (mode !== 'append') problems.push(...(await checkChange(client, facts, target, mode)))
+  const unique = mode === 'upsert' ? await checkUniqueIndex(client, oid, target, output.key_columns ?? []) : null
+  if (unique) problems.push(unique)
+  return [...problems, ...(await checkTargetColumns(client, oid, facts, target, output, columns))]
 }
 
-function checkOwnSchema(facts: Facts): Problem[] {
-  if (facts.may_create_in_own ?? facts.may_create_schema) return []
-  const grant =
-    facts.may_create_in_own === null
-      ? `GRANT CREATE ON DATABASE ${quoteName(facts.database)} TO ${quoteName(facts.role)}`
-      : `GRANT USAGE, CREATE ON SCHEMA ${OWN_SCHEMA} TO ${quoteName(facts.role)}`
-  return [
+/** Ordinary and partitioned tables. */
+export function isTable(relkind: string): boolean {
+  return relkind === 'r' || relkind === 'p'
+}
+
+export function tableExists(target: TableName): string {
+  return `${displayTable(target)} exists, and the mode error only writes a new one: choose another name or mode, or drop it`
+}
+
+export function notATable(target: TableName): string {
+  return `${displayTable(target)} exists and is no ordinary table (a view, perhaps): choose another name`
+}
+
+function checkOwnSchema({ role, database, ...facts }: Facts): Problem[] {
+  const refused = (what: string, grant: string) => [
     denied(
       '/output/connection',
-      `the role ${facts.role} may not create staging tables in the schema ${OWN_SCHEMA}`,
-      grant,
+      `the role ${role} may not ${what} the schema ${OWN_SCHEMA}`,
+      `GRANT ${grant} TO ${quoteName(role)}`,
     ),
   ]
+  if (facts.may_create_in_own === null) {
+    const create = `create, in the database ${database}, staging tables in`
+    return facts.may_create_schema ? [] : refused(create, `CREATE ON DATABASE ${quoteName(database)}`)
+  }
+  if (!facts.may_create_in_own) return refused('create staging tables in', `USAGE, CREATE ON SCHEMA ${OWN_SCHEMA}`)
+  if (facts.may_write_own !== false) return []
+  return refused('write the ledger of', `SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${OWN_SCHEMA}`)
 }
 
 function checkNewTable(facts: Facts, target: TableName): Problem[] {
@@ -129,29 +152,36 @@ function checkNewTable(facts: Facts, target: TableName): Problem[] {
       ]
 }
 
-async function checkOverwrite(
+/** What replacing or merging rows needs beyond inserting them. */
+async function checkChange(
   client: pg.ClientBase,
   facts: Facts,
   target: TableName,
-  select: PlainSelect | null,
+  mode: WriteMode,
 ): Promise<Problem[]> {
-  const problems: Problem[] = []
+  const dependants = (await client.query<Dependants>(dependantsQuery(target))).rows[0] as Dependants
+  const problems = dependantProblems(target, mode, dependants)
   const name = displayTable(target)
-  if (facts.referenced_by !== null) {
-    problems.push({
-      code: 'table_referenced',
-      pointer: TABLE,
-      detail: `foreign keys of ${facts.referenced_by} refer to ${name}, so its rows cannot be replaced: use the mode append, or another table`,
-    })
-  }
+  const add = (code: string, detail: string) => problems.push({ code, pointer: TABLE, detail })
   if (facts.row_security) {
-    problems.push({
-      code: 'table_row_security',
-      pointer: TABLE,
-      detail: `row-level security hides rows of ${name} from the role ${facts.role}, so overwriting would leave them: use the mode append, or a role with BYPASSRLS`,
-    })
+    add(
+      'table_row_security',
+      `row-level security hides rows of ${name} from the role ${facts.role}, so the mode ${mode} would miss them: use the mode append, or a role with BYPASSRLS`,
+    )
   }
-  if (!facts.may_delete) {
+  if (facts.without_identity) {
+    add(
+      'table_replica_identity',
+      `${name} is published for replication and has no replica identity, so Postgres lets no row of it be deleted or updated: use the mode append, or give it a primary key or ALTER TABLE ${quoteTable(target)} REPLICA IDENTITY FULL`,
+    )
+  }
+  if (mode === 'upsert' && facts.has_rules) {
+    add(
+      'table_has_rules',
+      `${name} has rules for INSERT or UPDATE, with which Postgres allows no upsert: use a trigger instead of them`,
+    )
+  }
+  if (mode === 'overwrite' && !facts.may_delete) {
     problems.push(
       denied(
         TABLE,
@@ -160,101 +190,47 @@ async function checkOverwrite(
       ),
     )
   }
-  if (select && (await readsTable(client, facts, select))) {
-    problems.push({
-      code: 'output_is_input',
-      pointer: TABLE,
-      detail: `the query reads ${name}, which the job would overwrite, so it could not be repeated: choose another table, or the mode append`,
-    })
-  }
   return problems
 }
 
-/** By name resolution of the server, as the query itself would find its tables. */
-async function readsTable(client: pg.ClientBase, facts: Facts, select: PlainSelect): Promise<boolean> {
-  const names = select.tables.map(({ schema, table }) =>
-    schema === null ? quoteName(table) : quoteTable({ schema, table }),
-  )
-  const { rows } = await client.query<{ reads: boolean | null }>(
-    'SELECT bool_or(to_regclass(name) = $2::oid) AS reads FROM unnest($1::text[]) AS name',
-    [names, facts.oid],
-  )
-  return rows[0]?.reads ?? false
-}
-
-interface TargetColumn {
-  name: string
-  type: string
-  required: boolean
-  generated: boolean
-  may_insert: boolean
-  /** Null for a column that the output has not. */
-  assignable: boolean | null
-}
-
-/** Assignment casts are those of pg_cast, and any type to text. Source: PostgreSQL, "CREATE CAST". */
-const COLUMNS_SQL = `
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-  a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required,
-  a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
-  has_column_privilege(a.attrelid, a.attnum, 'INSERT') AS may_insert,
-  o.type IS NOT NULL AND (o.type = base.oid OR base.typcategory = 'S'
-    OR EXISTS (SELECT FROM pg_cast WHERE castsource = o.type AND casttarget = base.oid AND castcontext IN ('a', 'i'))) AS assignable
-FROM pg_attribute a
-JOIN pg_type t ON t.oid = a.atttypid
-JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
-LEFT JOIN (SELECT name, type::regtype::oid AS type FROM unnest($2::text[], $3::text[]) AS given (name, type)) AS o ON o.name = a.attname
-WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
-
 async function checkTargetColumns(
   client: pg.ClientBase,
+  oid: number,
   facts: Facts,
   target: TableName,
+  output: JobOutput,
   columns: readonly Column[],
 ): Promise<Problem[]> {
-  const types = columns.map(sqlTypeOf)
-  const { rows } = await client.query<TargetColumn>(COLUMNS_SQL, [
-    facts.oid,
-    columns.map((column) => column.name),
-    types,
-  ])
-  const existing = new Map(rows.map((row) => [row.name, row]))
-  const differences: string[] = []
-  const refused: string[] = []
-  columns.forEach((column, i) => {
-    const there = existing.get(column.name)
-    existing.delete(column.name)
-    if (!there) differences.push(`${column.name} (${types[i]}) is missing in the table`)
-    else if (there.generated) differences.push(`${column.name} is generated by the table and takes no values`)
-    else if (!there.assignable)
-      differences.push(`${column.name} is ${there.type} in the table and ${types[i]} in the output`)
-    else if (!there.may_insert) refused.push(column.name)
-  })
-  for (const extra of existing.values()) {
-    if (extra.required && !extra.generated)
-      differences.push(`${extra.name} (${extra.type}) is NOT NULL without a default in the table and not in the output`)
-  }
-  const name = displayTable(target)
-  return [
-    ...(differences.length > 0
-      ? [
-          {
-            code: 'column_mismatch',
-            pointer: TABLE,
-            detail: `the output does not fit ${name}: ${differences.join('; ')}. Change the query or the table, or choose another table.`,
-          },
-        ]
-      : []),
-    ...(refused.length > 0
-      ? [
-          denied(
-            TABLE,
-            `the role ${facts.role} may not insert into ${name} (${refused.join(', ')})`,
-            `GRANT INSERT ON ${quoteTable(target)} TO ${quoteName(facts.role)}`,
-          ),
-        ]
-      : []),
-  ]
+  const there = await targetColumns(client, oid, columns)
+  const misfit = checkFit(target, there, columns)
+  return [...(misfit ? [misfit] : []), ...checkColumnPrivileges(facts, target, output, columns, there)]
+}
+
+/** Source: PostgreSQL, "INSERT": an upsert updates what is no key, and reads its keys and what it names as EXCLUDED. */
+function checkColumnPrivileges(
+  { role }: Facts,
+  target: TableName,
+  output: JobOutput,
+  columns: readonly Column[],
+  there: readonly TargetColumn[],
+): Problem[] {
+  const keys = output.mode === 'upsert' ? (output.key_columns ?? []) : []
+  const written = there.filter(({ name, generated }) => !generated && columns.some((column) => column.name === name))
+  const isKey = ({ name }: TargetColumn) => keys.includes(name)
+  const needs = [
+    ['INSERT', 'insert into', written.filter((column) => !column.may_insert)],
+    ['UPDATE', 'update', keys.length > 0 ? written.filter((column) => !isKey(column) && !column.may_update) : []],
+    ['SELECT', 'read', keys.length > 0 ? written.filter((column) => !column.may_select) : []],
+  ] as const
+  return needs
+    .filter(([, , refused]) => refused.length > 0)
+    .map(([privilege, verb, refused]) =>
+      denied(
+        TABLE,
+        `the role ${role} may not ${verb} ${displayTable(target)} (${refused.map(({ name }) => name).join(', ')})`,
+        `GRANT ${privilege} ON ${quoteTable(target)} TO ${quoteName(role)}`,
+      ),
+    )
 }
 
 function denied(pointer: string, what: string, grant: string): Problem {

@@ -1,15 +1,17 @@
 // The destination `table`: predictions into a Postgres table, exactly once. Lanes copy into a staging table of the attempt, together
 // with a ledger of how far they are; finalising makes all rows visible in one transaction.
-import type { JobOutput } from '../../topics/jobs.ts'
+import type { JobInput, JobOutput } from '../../topics/jobs.ts'
 import { ConnectorError, type ConnectorSettings, type Problem, type Sink, type SinkJob } from '../connector.ts'
-import { connectionPools } from './connections.ts'
+import { type Connections, connectionPools } from './connections.ts'
 import { withConnectorErrors } from './errors.ts'
 import { guardQuery } from './guard.ts'
 import { parseTableName, quoteTable, quoteText, type TableName } from './identifiers.ts'
 import { attemptCondition, createStaging, createStatements, LEDGER, RESULTS, stagingTable } from './ledger.ts'
 import { checkColumns, checkTarget } from './table-check.ts'
 import { finaliseTable } from './table-finalise.ts'
+import { checkKeys } from './table-keys.ts'
 import { openTableLane } from './table-lane.ts'
+import { checkSource, databaseIdentity } from './table-source.ts'
 
 /** The connection of a job that names none. */
 const DEFAULT_CONNECTION = 'warehouse'
@@ -19,13 +21,14 @@ const MAX_CONNECTIONS = 8
 
 /**
  * What a role or database may have set otherwise: a commit must be durable before Kafka's offsets are, a finalising transaction takes
- * as long as its rows need, and a lock that does not come is an error that the caller can repeat.
+ * as long as its rows need, a lock that does not come is an error that the caller can repeat, and who has waited for a lock sees what its
+ * holder committed.
  */
 const SESSION = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) <> '0';
-SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'`
+SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'`
 
-/** A sink for the configured connections, modes `overwrite` and `append`. */
+/** A sink for the configured connections. */
 export function createTableSink(settings: ConnectorSettings): Sink {
   const connections = connectionPools(settings, MAX_CONNECTIONS, SESSION)
 
@@ -37,17 +40,16 @@ export function createTableSink(settings: ConnectorSettings): Sink {
       const target = parseTableName(output.table_name)
       const problems = [
         connections.unknown(connection, '/output/connection'),
-        modeProblem(output),
         'code' in target ? target : null,
-      ]
-      const found = [...problems.filter((problem) => problem !== null), ...checkColumns(columns)]
-      if (found.length > 0 || 'code' in target) return found
-      const same = settings.connections[input.connection] === connections.url(connection)
-      const guarded = same ? await guardQuery(input.query) : null
-      const select = guarded && 'select' in guarded ? guarded.select : null
-      return withConnectorErrors('check_failed', () =>
-        connections.use(connection, (client) => checkTarget(client, target, output, columns, select)),
-      )
+        ...checkColumns(columns),
+        ...checkKeys(output, columns),
+      ].filter((problem) => problem !== null)
+      if (problems.length > 0 || 'code' in target) return problems
+      return withConnectorErrors('check_failed', async () => {
+        const found = await connections.use(connection, (client) => checkTarget(client, target, output, columns))
+        const source = await checkOwnSource(connections, connection, target, input)
+        return source ? [...found, source] : found
+      })
     },
 
     async prepare(job) {
@@ -110,19 +112,27 @@ function connectionOf(output: JobOutput): string {
   return output.connection ?? DEFAULT_CONNECTION
 }
 
-function modeProblem(output: JobOutput): Problem | null {
-  if (output.mode === 'overwrite' || output.mode === 'append') return null
-  return {
-    code: 'mode_not_supported',
-    pointer: '/output/mode',
-    detail: `expected overwrite or append for a table, got ${output.mode}`,
+/** The query's connection and the output's may be two, with other roles and addresses, and still lead to one database. */
+async function checkOwnSource(
+  connections: Connections,
+  connection: string,
+  target: TableName,
+  input: JobInput,
+): Promise<Problem | null> {
+  const guarded = await guardQuery(input.query)
+  const unusable = connections.unknown(input.connection, '/input/connection') !== null
+  if (unusable || !('select' in guarded) || guarded.select.tables.length === 0) return null
+  if (connections.url(input.connection) !== connections.url(connection)) {
+    const output = await connections.use(connection, databaseIdentity)
+    if (output === null || output !== (await connections.use(input.connection, databaseIdentity))) return null
   }
+  return connections.use(input.connection, (client) => checkSource(client, guarded.select, target))
 }
 
 /** A job's snapshot comes through Kafka: what `check` refuses, nothing that has side effects may accept. */
 function requireTarget(job: SinkJob): TableName {
   const target = parseTableName(job.output.table_name)
-  const problem = 'code' in target ? target : modeProblem(job.output)
+  const problem = 'code' in target ? target : checkKeys(job.output, job.columns)[0]
   if ('code' in target || problem) {
     throw new ConnectorError(problem?.code ?? 'table_name_invalid', problem?.detail ?? '', { retriable: false })
   }

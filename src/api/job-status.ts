@@ -31,6 +31,17 @@ export const JobStatusBody = Type.Object(
     estimated_completion: Nullable(Type.String()),
     finished_at: Nullable(Type.String()),
     attempt: Type.Integer(),
+    failed_attempts: Type.Array(
+      Type.Object({
+        attempt: Type.Integer(),
+        error: Type.Object({ code: Type.String(), message: Type.String() }),
+        at: Type.String(),
+      }),
+      { description: 'Attempts before this one, and why each ended' },
+    ),
+    queue_position: Nullable(
+      Type.Integer({ description: 'Of a job that waits for one of its tenant’s places: 1 is the next to start' }),
+    ),
     error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
     output: Type.Record(Type.String(), Type.Unknown(), { description: 'The first output, as it was understood' }),
     outputs: Type.Array(
@@ -62,8 +73,8 @@ export function withLedger(job: JobSnapshot, entries: ReadonlyMap<string, Progre
   }
 }
 
-/** `rowsPerSecond` is the rate of the last seconds. */
-export function jobStatus(job: JobSnapshot, rowsPerSecond: number, now: number): JobStatusBody {
+/** `rowsPerSecond` is the rate of the last seconds; `ahead` counts the tenant's waiting jobs that start before this one. */
+export function jobStatus(job: JobSnapshot, rowsPerSecond: number, ahead: number, now: number): JobStatusBody {
   const { started_at, finished_at } = job
   const seconds = started_at !== null && finished_at !== null ? Number(finished_at - started_at) / 1000 : 0
   const rate = finished_at === null ? rowsPerSecond : seconds > 0 ? Number(job.processed_rows) / seconds : 0
@@ -87,6 +98,12 @@ export function jobStatus(job: JobSnapshot, rowsPerSecond: number, now: number):
     estimated_completion: eta === null ? null : timeText(BigInt(Math.round(eta))),
     finished_at: finished_at === null ? null : timeText(finished_at),
     attempt: job.attempt,
+    failed_attempts: job.failed_attempts.map(({ attempt, code, message, at }) => ({
+      attempt,
+      error: { code, message },
+      at: timeText(at),
+    })),
+    queue_position: job.status === 'submitted' ? ahead + 1 : null,
     error: job.error,
     output: job.outputs[0] ? shownOutput(job.outputs[0]) : {},
     outputs: job.outputs.map((output, i) => ({

@@ -26,6 +26,7 @@ export class LiveJobs {
     return jobStatus(
       withLedger(job, this.#views.progressOf(job.job_id)),
       this.#rates.get(job.job_id)?.perSecond(now) ?? 0,
+      job.status === 'submitted' ? this.#ahead(job) : 0,
       now,
     )
   }
@@ -46,6 +47,13 @@ export class LiveJobs {
     const ms = history.reduce((sum, job) => sum + Number((job.finished_at ?? 0n) - (job.started_at ?? 0n)), 0)
     const scored = history.reduce((sum, job) => sum + Number(job.processed_rows), 0)
     return scored > 0 && ms > 0 ? (Number(rows) * ms) / scored : Number(rows) / 200
+  }
+
+  /** How many of the tenant's waiting jobs start before this one. */
+  #ahead(job: JobSnapshot): number {
+    return this.newestFirst(job.tenant_id).filter(
+      (other) => other.status === 'submitted' && compareNewestFirst(other, job) > 0,
+    ).length
   }
 
   #rate(jobId: string): RateWindow {

@@ -87,6 +87,7 @@ export function newJob(
     lanes: [],
     pool: 'cpu',
     attempt: 0,
+    failed_attempts: [],
     prepared_attempt: 0,
     submitted_at: BigInt(at),
     started_at: null,

@@ -83,11 +83,14 @@ export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
       return job.status === 'completing'
         ? { ...job, status: 'completed', lanes: [], results: [...event.results], finished_at: BigInt(event.at) }
         : job
-    case 'attempt-failed':
+    case 'attempt-failed': {
       if (!isWorking(job) || event.attempt !== job.attempt) return job
-      if (!event.retriable) return fail(job, event.error, event.at)
-      if (job.attempt > job.config.retry_count) return fail(job, afterRetries(job, event.error), event.at)
-      return { ...job, ...NO_ROWS, attempt: job.attempt + 1 }
+      const attempt = { ...event.error, attempt: job.attempt, at: BigInt(event.at) }
+      const tried = { ...job, failed_attempts: [...job.failed_attempts, attempt] }
+      if (!event.retriable) return fail(tried, event.error, event.at)
+      if (job.attempt > job.config.retry_count) return fail(tried, afterRetries(job, event.error), event.at)
+      return { ...tried, ...NO_ROWS, attempt: job.attempt + 1 }
+    }
     case 'failed':
       return fail(job, event.error, event.at)
     case 'cancelled':

@@ -68,7 +68,8 @@ describe('transitions', () => {
   test('a passing failure begins a new attempt: counts start again, the output is prepared again', () => {
     const job = running({ read_rows: 9n, processed_rows: 8n, written_rows: 7n, failed_rows: 1n })
     const again = next(job, attemptFailed(1))
-    expect(again).toEqual({ ...running(), attempt: 2 })
+    const failed_attempts = [{ attempt: 1, ...ERROR, at: 9_000n }]
+    expect(again).toEqual({ ...running(), attempt: 2, failed_attempts })
     expect(duty(again)).toBe('prepare')
     expect(duty(next(again, prepared(2)))).toBeNull()
   })

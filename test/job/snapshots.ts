@@ -49,6 +49,7 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     lanes: [],
     pool: 'cpu',
     attempt: 0,
+    failed_attempts: [],
     prepared_attempt: 0,
     submitted_at: 1_000n,
     started_at: null,

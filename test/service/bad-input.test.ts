@@ -237,14 +237,14 @@ describe('the output', () => {
     ],
     ['no destination', { destination: undefined }, '/output/destination', 'required', /missing/],
     ['an unknown mode', { mode: 'replace' }, '/output/mode', 'invalid', /overwrite, append.*replace/],
+    ['upsert without a key', { mode: 'upsert' }, '/output/key_columns', 'key_required', /input\.key_column/],
     [
-      'upsert, which is not there yet',
-      { mode: 'upsert' },
-      '/output/mode',
-      'mode_not_supported',
-      /overwrite or append.*upsert/,
+      'key_columns that the output has not',
+      { mode: 'upsert', key_columns: ['customer'] },
+      '/output/key_columns',
+      'column_unknown',
+      /customer; there are customer_id/,
     ],
-    ['mode error for a table', { mode: 'error' }, '/output/mode', 'mode_not_supported', /overwrite or append/],
     ['an unknown connection', { connection: 'lakehouse' }, '/output/connection', 'unknown_connection', /lakehouse/],
     ['no table_name', { table_name: undefined }, '/output/table_name', 'required', /needs table_name/],
     ['a path for a table', { path: 'here/' }, '/output/path', 'unknown_field', /does not belong/],
@@ -301,6 +301,22 @@ describe('the output', () => {
     expect(await service.query('SELECT note FROM predictions.other')).toEqual([{ note: 'kept' }])
   })
 
+  test('mode error and a table that is there; upsert and a table without a unique index', async () => {
+    await service.query(
+      'CREATE TABLE predictions.there (customer_id bigint, label bigint, probabilities_0 real, probabilities_1 real)',
+    )
+    await refused(table('predictions.there', { mode: 'error' }), {
+      code: 'table_exists',
+      pointer: '/output/table_name',
+      says: /predictions.there exists/,
+    })
+    await refused(table('predictions.there', { mode: 'upsert', key_columns: ['customer_id'] }), {
+      code: 'key_not_unique',
+      pointer: '/output/key_columns',
+      says: /CREATE UNIQUE INDEX ON "predictions"."there" \("customer_id"\)/,
+    })
+  })
+
   test('a view in the table’s place', async () => {
     await service.query('CREATE VIEW predictions.seen AS SELECT 1 AS customer_id')
     await refused(table('predictions.seen'), { code: 'not_a_table', pointer: '/output/table_name', says: /view/ })
@@ -310,7 +326,7 @@ describe('the output', () => {
     await service.query(
       `CREATE TABLE predictions.read (customer_id bigint PRIMARY KEY, tenure int, monthly_charges float8, total_charges float8,
          label bigint, probabilities_0 real, probabilities_1 real);
-       CREATE TABLE predictions.referring (customer_id bigint REFERENCES predictions.read)`,
+       CREATE TABLE predictions.referring (customer_id bigint REFERENCES predictions.read ON DELETE CASCADE)`,
     )
     const job = jobWith({
       input: { query: 'SELECT customer_id, tenure, monthly_charges, total_charges FROM predictions.read' },
@@ -320,7 +336,7 @@ describe('the output', () => {
     expect(body).toMatchObject({ status: 400, code: 'invalid_request' })
     expect(body.errors).toMatchObject([
       { code: 'table_referenced', pointer: '/output/table_name', detail: expect.stringContaining('referring') },
-      { code: 'output_is_input', pointer: '/output/table_name' },
+      { code: 'output_is_source', pointer: '/output/table_name' },
     ])
   })
 

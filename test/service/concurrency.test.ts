@@ -88,7 +88,7 @@ test('a fourth job of a tenant waits as submitted until one of three is finished
     service,
     churnJob({ query: 'SELECT * FROM customers WHERE customer_id <= 10', output: table('limit_4') }),
   )
-  expect(await statusOf(service, fourth)).toMatchObject({ status: 'submitted', started_at: null })
+  expect(await statusOf(service, fourth)).toMatchObject({ status: 'submitted', started_at: null, queue_position: 1 })
   for (const jobId of running.slice(1)) await cancel(jobId)
   await completed(service, fourth)
   await completed(service, running[0] as string)

@@ -179,6 +179,16 @@ describe('modes', () => {
     await expectFiles(directory, manifest, destination)
   })
 
+  test('upsert into a table: known keys are scored again, new ones come in; error writes a table once', async () => {
+    const upsert = { mode: 'upsert', key_columns: ['customer_id'] }
+    await runTo('table', 'upserted', { query: FIRST }, upsert)
+    await service.query('UPDATE predictions.upserted SET label = -1')
+    await runTo('table', 'upserted', { query: `${CUSTOMERS} WHERE customer_id <= 700` }, upsert)
+    expectChurn(await readResult('table', 'upserted'), 700)
+    await runTo('table', 'created', { query: FIRST }, { mode: 'error' })
+    expectChurn(await readResult('table', 'created'), 300)
+  })
+
   test('overwrite of a table keeps its view, grant, index and owner', async () => {
     await service.query('CREATE SCHEMA IF NOT EXISTS predictions')
     await service.query(

@@ -95,6 +95,8 @@ describe('submitting', () => {
       estimated_completion: null,
       finished_at: time,
       attempt: 1,
+      failed_attempts: [],
+      queue_position: null,
       error: null,
       output: {
         destination: 'table',
@@ -307,6 +309,8 @@ describe('what there is to read', () => {
         `get ${JOBS}/{job_id}`,
         `post ${JOBS}/{job_id}/cancel`,
         `get ${JOBS}/{job_id}/events`,
+        `get ${JOBS}/{job_id}/errors`,
+        `post ${JOBS}/{job_id}/errors/redrive`,
         'put /api/v1/models/{model_id}',
         'get /api/v1/models',
         'get /api/v1/models/{model_id}',

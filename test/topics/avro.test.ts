@@ -118,6 +118,9 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   lanes: fc.array(int),
   pool: fc.constantFrom('cpu' as const, 'gpu' as const),
   attempt: int,
+  failed_attempts: fc.array(fc.record({ attempt: int, code: fc.string(), message: fc.string(), at: long }), {
+    maxLength: 3,
+  }),
   prepared_attempt: int,
   submitted_at: long,
   started_at: maybe(long),

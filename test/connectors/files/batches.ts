@@ -108,6 +108,8 @@ export function sinkJob(path: string, options: JobOptions = {}): SinkJob {
       destination: 'parquet',
       path,
       mode: 'overwrite',
+      // Small files: many parts without many rows.
+      target_file_mb: 1,
       ...output,
     },
   }

@@ -1,10 +1,10 @@
 // Jobs and databases of the Postgres tests: what the API and the controller would hand to the connector.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { afterAll } from 'vitest'
-import type { ConnectorSettings, SinkJob, Source } from '../../../connectors/connector.ts'
+import type { ConnectorSettings, Sink, SinkJob, SinkResult, Source } from '../../../connectors/connector.ts'
 import type { Column, ColumnBatch } from '../../../topics/columns.ts'
 import { BARE_OUTPUT, type JobInput, type JobOutput, type WriteMode } from '../../../topics/jobs.ts'
+import { whenFileEnds } from '../../harness/file-end.ts'
 import { connectorSettings } from '../settings.ts'
 
 export function jobInput(query: string, more: Partial<JobInput> = {}): JobInput {
@@ -51,7 +51,7 @@ export async function openClient(url: string): Promise<pg.Client> {
   // Its database is dropped, with whoever is connected, when the file ends.
   client.on('error', () => {})
   await client.connect()
-  afterAll(() => client.end())
+  whenFileEnds(() => client.end())
   return client
 }
 
@@ -84,4 +84,29 @@ export function valuesOf(batch: ColumnBatch, name: string): unknown[] {
     const valid = vector.validity === null || ((vector.validity[row >> 3] ?? 0) >> (row & 7)) & 1
     return valid ? vector.values[row] : null
   })
+}
+
+/** Prepares a job of one lane and stages a query's rows for it, as if they had been scored. The job is ready to be finalised. */
+export async function stageQuery(
+  { sink, source }: { readonly sink: Sink; readonly source: Source },
+  query: string,
+  output: JobOutput,
+): Promise<{ job: SinkJob; rows: bigint }> {
+  const job = tableJob(output, await columnsOf(source, query))
+  const batches = await readAll(source, query)
+  await sink.prepare(job)
+  const lane = await sink.openLane(job, 0)
+  await lane.write(batches.map((batch, seq) => ({ seq, batch, failedRows: 0 })))
+  const { rows } = await lane.end()
+  return { job, rows }
+}
+
+/** A whole job that writes a query's rows. */
+export async function writeQuery(
+  connectors: { readonly sink: Sink; readonly source: Source },
+  query: string,
+  output: JobOutput,
+): Promise<SinkResult> {
+  const { job, rows } = await stageQuery(connectors, query, output)
+  return connectors.sink.finalise(job, rows)
 }

@@ -1,0 +1,169 @@
+// Types: what a new table gets, and which tables that are there do not fit, with all reasons at once.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Sink, Source } from '../../../connectors/connector.ts'
+import { createPostgresSource } from '../../../connectors/postgres/source.ts'
+import { misfit } from '../../../connectors/postgres/table-fit.ts'
+import { createTableSink } from '../../../connectors/postgres/table-sink.ts'
+import type { Column } from '../../../topics/columns.ts'
+import { freshDatabase } from '../../harness/servers.ts'
+import { columnsOf, connectTo, jobInput, openClient, tableOutput, writeQuery } from './jobs.ts'
+
+let connectors: { sink: Sink; source: Source }
+let client: Awaited<ReturnType<typeof openClient>>
+
+beforeAll(async () => {
+  const url = await freshDatabase('pg-table-fit')
+  client = await openClient(url)
+  await client.query(`CREATE TYPE mood AS ENUM ('glad'); CREATE DOMAIN money_like AS numeric(6,2) NOT NULL`)
+  connectors = { sink: createTableSink(connectTo(url)), source: createPostgresSource(connectTo(url)) }
+})
+
+afterAll(async () => {
+  await Promise.all([connectors.sink.close(), connectors.source.close()])
+})
+
+async function detail(table: string, query: string): Promise<string | undefined> {
+  const columns = await columnsOf(connectors.source, query)
+  const problems = await connectors.sink.check(tableOutput(table, 'append'), columns, jobInput(query))
+  expect(problems.length).toBeLessThan(2)
+  return problems[0]?.detail
+}
+
+test.each([
+  ['boolean', 'true'],
+  ['smallint', '1'],
+  ['integer', '1'],
+  ['bigint', '1'],
+  ['real', '1'],
+  ['double precision', '1'],
+  ['numeric', '1.50'],
+  ['numeric(10,2)', '1.50'],
+  ['numeric(38,38)', '0.5'],
+  ['numeric(60,20)', '1.5'],
+  ['numeric(5,-2)', '12300'],
+  ['text', "'é'"],
+  ['character varying', "'a'"],
+  ['character varying(20)', "'a'"],
+  ['character(3)', "'a'"],
+  ['uuid', "'6f1b2c3d-0000-4000-8000-000000000001'"],
+  ['date', "'2025-01-02'"],
+  ['timestamp without time zone', "'2025-01-02 03:04:05.678901'"],
+  ['timestamp(3) without time zone', "'2025-01-02 03:04:05.678'"],
+  ['timestamp with time zone', "'2025-01-02 03:04:05+02'"],
+  ['timestamp(0) with time zone', "'2025-01-02 03:04:05+02'"],
+  ['json', `'{"b": 1, "a": [ ]}'`],
+  ['jsonb', `'{"b": 1, "a": [ ]}'`],
+  ['bytea', `'\\x00ff'`],
+])('%s is created as such', async (type, value) => {
+  await client.query(
+    `DROP TABLE IF EXISTS typed, declared; CREATE TABLE declared (v ${type}); INSERT INTO declared VALUES (${value}), (NULL)`,
+  )
+  const query = 'SELECT v FROM declared'
+  await writeQuery(connectors, query, tableOutput('typed'))
+  const { rows } = await client.query(
+    `SELECT format_type(atttypid, atttypmod) AS type, attnotnull AS required FROM pg_attribute WHERE attrelid = 'typed'::regclass AND attnum = 1`,
+  )
+  expect(rows).toEqual([{ type, required: false }])
+  expect((await client.query('SELECT v::text FROM typed')).rows).toEqual(
+    (await client.query('SELECT v::text FROM declared')).rows,
+  )
+  // And what it has made, it takes again.
+  expect(await detail('typed', query)).toBeUndefined()
+})
+
+test('types of the source’s own become text', async () => {
+  await writeQuery(connectors, `SELECT 'glad'::mood AS v`, tableOutput('moods'))
+  expect((await client.query('SELECT pg_typeof(v)::text AS type FROM moods')).rows).toEqual([{ type: 'text' }])
+})
+
+test('every difference is told, in one problem', async () => {
+  await client.query(`CREATE TABLE differs (whole int, label varchar(5), amount numeric(8,2), bigger smallint, at timestamp, day date,
+feeling mood, price money_like, fee money_like, tenant text NOT NULL, twice int GENERATED ALWAYS AS (1) STORED, fine text)`)
+  const query = `SELECT 1.5::float8 AS whole, 'a'::varchar(6) AS label, 1::numeric(9,2) AS amount, 1::bigint AS bigger, now() AS at,
+now() AS day, 'glad'::text AS feeling, 1::numeric AS price, 2::int AS twice, 'x' AS extra, 1.5::real AS fine`
+  const told = await detail('differs', query)
+  expect(told?.split(/: |; /).slice(1)).toEqual([
+    'whole is integer in the table and double precision in the output, so it would be rounded',
+    'label is character varying(5) in the table and character varying(6) in the output, so it is too narrow',
+    'amount is numeric(8,2) in the table and numeric(9,2) in the output, so it is too narrow',
+    'bigger is smallint in the table and bigint in the output, so it is too narrow',
+    expect.stringMatching(
+      /^at is timestamp without time zone in the table and timestamp with time zone in the output, .*depends/,
+    ),
+    'use AT TIME ZONE in the query',
+    'day is date in the table and timestamp with time zone in the output, so it would lose its time of day',
+    'feeling is mood in the table and text in the output',
+    'price is money_like in the table and numeric in the output, so it would be rounded',
+    expect.stringMatching(/^twice is generated by the table from its other columns/),
+    'leave it out of output.columns',
+    'extra (text) is missing in the table',
+    'fee (money_like) is NOT NULL without a default in the table and not in the output',
+    'tenant (text) is NOT NULL without a default in the table and not in the output. Change the query or the table, or choose another table.',
+  ])
+})
+
+/** As `pg_attribute.atttypmod` has it. */
+const numeric = (precision: number, scale: number) => ((precision << 16) | (scale & 0x7ff)) + 4
+
+test.each<[string, Omit<Column, 'name'>, string, number, RegExp | null]>([
+  ['a model’s bigint may go into integer', { kind: 'int64' }, 'int4', -1, null],
+  ['a query’s bigint may not', { kind: 'int64', sqlType: 'bigint' }, 'int4', -1, /narrow/],
+  ['smallint into integer', { kind: 'int16', sqlType: 'smallint' }, 'int4', -1, null],
+  ['a model’s real into integer', { kind: 'float32' }, 'int4', -1, /rounded/],
+  ['numeric(9,0) into integer', { kind: 'decimal', precision: 9, scale: 0 }, 'int4', -1, null],
+  ['numeric(10,0) into integer', { kind: 'decimal', precision: 10, scale: 0 }, 'int4', -1, /narrow/],
+  ['numeric(3,1) into bigint', { kind: 'decimal', precision: 3, scale: 1 }, 'int8', -1, /rounded/],
+  ['numeric into bigint', { kind: 'numeric', sqlType: 'numeric' }, 'int8', -1, /rounded/],
+  ['numeric(40,0) into bigint', { kind: 'numeric', sqlType: 'numeric(40,0)' }, 'int8', -1, /narrow/],
+  ['numeric(10,2) into numeric(12,4)', { kind: 'decimal', precision: 10, scale: 2 }, 'numeric', numeric(12, 4), null],
+  [
+    'numeric(10,2) into numeric(11,4)',
+    { kind: 'decimal', precision: 10, scale: 2 },
+    'numeric',
+    numeric(11, 4),
+    /narrow/,
+  ],
+  [
+    'numeric(10,2) into numeric(12,1)',
+    { kind: 'decimal', precision: 10, scale: 2 },
+    'numeric',
+    numeric(12, 1),
+    /rounded/,
+  ],
+  ['integer into numeric(12,2)', { kind: 'int32', sqlType: 'integer' }, 'numeric', numeric(12, 2), null],
+  ['integer into numeric(11,2)', { kind: 'int32', sqlType: 'integer' }, 'numeric', numeric(11, 2), /narrow/],
+  ['integer into numeric(12,-2)', { kind: 'int32', sqlType: 'integer' }, 'numeric', numeric(12, -2), /rounded/],
+  ['a model’s real into numeric(5,4)', { kind: 'float32' }, 'numeric', numeric(5, 4), null],
+  ['a model’s double into real', { kind: 'float64' }, 'float4', -1, null],
+  ['a query’s double into real', { kind: 'float64', sqlType: 'double precision' }, 'float4', -1, /rounded/],
+  ['text into varchar(5)', { kind: 'utf8', sqlType: 'text' }, 'varchar', 9, null],
+  ['varchar(5) into varchar', { kind: 'utf8', sqlType: 'character varying(5)' }, 'varchar', -1, null],
+  ['char(6) into varchar(5)', { kind: 'utf8', sqlType: 'character(6)' }, 'varchar', 9, /narrow/],
+  ['timestamp into timestamptz', { kind: 'timestamp' }, 'timestamptz', -1, /AT TIME ZONE/],
+  ['date into timestamptz', { kind: 'date' }, 'timestamptz', -1, /AT TIME ZONE/],
+  ['date into timestamp', { kind: 'date' }, 'timestamp', -1, null],
+  ['timestamp into time', { kind: 'timestamp' }, 'time', -1, /lose its date/],
+  ['timestamp into timestamp(3)', { kind: 'timestamp' }, 'timestamp', 3, /rounded/],
+  [
+    'timestamp(3) into timestamp(3)',
+    { kind: 'timestamp', sqlType: 'timestamp(3) without time zone' },
+    'timestamp',
+    3,
+    null,
+  ],
+])('%s', (_what, column, base, typmod, expected) => {
+  const reason = misfit({ name: 'c', ...column }, { base, typmod })
+  if (expected) expect(reason).toMatch(expected)
+  else expect(reason).toBeNull()
+})
+
+test('a value that does not fit after all fails the job and changes nothing', async () => {
+  await client.query(`CREATE TABLE tight (label varchar(3)); INSERT INTO tight VALUES ('old')`)
+  expect(await detail('tight', `SELECT 'long'::text AS label`)).toBeUndefined()
+  await expect(writeQuery(connectors, `SELECT 'long'::text AS label`, tableOutput('tight'))).rejects.toMatchObject({
+    code: 'value_not_accepted',
+    retriable: false,
+    message: expect.stringMatching(/too long for type character varying\(3\).*public.tight is as it was/),
+  })
+  expect((await client.query('SELECT label FROM tight')).rows).toEqual([{ label: 'old' }])
+})
