@@ -1,6 +1,7 @@
 // From staged parts to a result that readers see. Each step may be the last before a crash and all may run again: what
 // is staged and the old manifest stay until there is nothing left to do with them.
 import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
+import { publishErrors, removeErrors } from './errors.ts'
 import { stageEmptyPart } from './lane-writer.ts'
 import {
   MANIFEST,
@@ -36,7 +37,8 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
     await endAttempt(store, job)
     return sinkResult(store, published)
   }
-  const parts = await verifiedParts(store, job, rows)
+  const staged = await verifiedParts(store, job, rows)
+  const parts = await partsToShow(store, job, staged)
   const manifest = nextManifest(
     previous,
     job,
@@ -47,9 +49,12 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
   await store.remove([SUCCESS])
   // 2. The new files lie beside the old ones; their names differ by the job.
   await store.publish(parts.map((part) => stagedPart(job, part)))
+  await publishErrors(store, job, staged)
   // 3. The old files go while the old manifest still names them: nothing else in the directory is ours to remove.
   const current = new Set(manifest.files.map((file) => file.name))
   await store.remove((previous?.files ?? []).map((file) => file.name).filter((name) => !current.has(name)))
+  const listed = new Set(manifest.results.map((result) => result.result_id))
+  await removeErrors(store, (resultId) => !listed.has(resultId))
   // 4. The result is described, then declared.
   await store.put(MANIFEST, manifestBytes(manifest))
   await store.put(SUCCESS, new Uint8Array(0))
@@ -60,12 +65,15 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
 
 /** Takes back what an attempt has staged, or had published before it failed. */
 export async function discardAttempt(store: FileStore, job: SinkJob): Promise<void> {
-  const manifest = await readManifest(store)
+  // A manifest that somebody has damaged names nothing that is kept for its sake.
+  const manifest = await readManifest(store).catch(unlessRetriable)
+  const parts = await readAllParts(store, job)
   if (resultOf(manifest, job) === undefined) {
-    const parts = await readAllParts(store, job)
     await store.withdraw(parts.map((part) => stagedPart(job, part)))
-    if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
+    await removeErrors(store, (resultId) => resultId === job.resultId)
   }
+  // With parts, `publishResult` may have stopped in its middle; then the manifest's result, old or new, is not declared.
+  if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
   await endAttempt(store, job)
 }
 
@@ -82,7 +90,12 @@ async function endAttempt(store: FileStore, job: SinkJob): Promise<void> {
   if (stale.length > 0 && !(await hasLaterAttempt(store, job))) await store.forget(stale)
 }
 
-/** The result from before is one again, if `publishResult` stopped before it took the first of its files. */
+function unlessRetriable(error: unknown): null {
+  if (error instanceof ConnectorError && !error.retriable) return null
+  throw error
+}
+
+/** What the manifest lists is a result again if all of it is there: not after an overwrite took the first of its files. */
 async function redeclare(store: FileStore, manifest: Manifest): Promise<void> {
   if (await succeeded(store)) return
   const files = manifest.files.map(({ name, bytes }) => ({ name, finalName: name, receipt: '', bytes }))
@@ -93,9 +106,8 @@ export async function succeeded(store: FileStore): Promise<boolean> {
   return (await store.read(SUCCESS)) !== null
 }
 
-/** The parts to publish, after making sure that they are all rows of all lanes. */
+/** All parts, after making sure that they are all rows of all lanes. */
 async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Promise<PartRecord[]> {
-  const plan = await readPlan(store, job)
   const names = await listStaging(store, job)
   const lanes = await Promise.all(job.lanes.map((lane) => readLane(store, job, lane, names)))
   const faults = lanes.flatMap((lane, i) => laneFault(job.lanes[i] as number, lane))
@@ -107,10 +119,14 @@ async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Prom
   if (faults.length > 0) {
     throw new ConnectorError('rows_lost', `${store.location}: ${faults.join('; ')}`, { retriable: false })
   }
+  return parts
+}
+
+/** Parts with rows; one without when there is none: nothing to show, but the result must be readable. */
+async function partsToShow(store: FileStore, job: SinkJob, parts: readonly PartRecord[]): Promise<PartRecord[]> {
   const filled = parts.filter((part) => part.rows > 0)
   if (filled.length > 0) return filled
-  // Nothing to show, but the result must be readable: one file with columns and no row.
-  return [parts[0] ?? (await stageEmptyPart(store, job, plan))]
+  return [parts[0] ?? (await stageEmptyPart(store, job, await readPlan(store, job)))]
 }
 
 function laneFault(lane: number, { parts, end }: StagedLane): string[] {
@@ -123,7 +139,14 @@ function laneFault(lane: number, { parts, end }: StagedLane): string[] {
 
 function manifestFile(job: SinkJob, part: PartRecord): ManifestFile {
   const { final } = partNames(job, part.lane, part.k)
-  return { name: final, job_id: job.jobId, rows: part.rows, bytes: part.bytes, sha256: part.sha256 }
+  return {
+    name: final,
+    job_id: job.jobId,
+    result_id: job.resultId,
+    rows: part.rows,
+    bytes: part.bytes,
+    sha256: part.sha256,
+  }
 }
 
 function sinkResult(store: FileStore, { rows, bytes }: ManifestResult): SinkResult {

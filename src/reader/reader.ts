@@ -9,6 +9,7 @@ import { type ReadTask, readCodec, readsTopic } from '../../topics/reads.ts'
 import type { Lane } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
+import { wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { type Ending, type ReadSignals, runKeyedRead } from './keyed-read.ts'
 import { LaneSenders } from './lane-senders.ts'
@@ -101,17 +102,11 @@ function readKey(jobId: string, attempt: number): string {
 /** Runs a task unless it is out of date. */
 async function runTask(task: ReadTask, context: ProcessContext, stop: AbortSignal): Promise<Ending> {
   const { views } = context
-  let job = await views.findJob(task.job_id)
-  if (job && job.attempt < task.attempt) {
-    // The task came before the snapshot that it belongs to: a job that waited for a place is known as attempt 0.
-    await views.caughtUp()
-    job = views.jobs.get(task.job_id)
-  }
-  if (!job || isTerminal(job.status) || job.attempt !== task.attempt || isRead(job, context)) return 'over'
-  const { job_id, attempt } = job
+  const job = await wantedJob(views, { jobId: task.job_id, attempt: task.attempt })
+  if (!job || isRead(job, context)) return 'over'
   const cancelled = new AbortController()
   const onJob = (change: JobSnapshot): void => {
-    if (change.job_id === job_id && (isTerminal(change.status) || change.attempt !== attempt)) cancelled.abort()
+    if (change.job_id === job.job_id && (isTerminal(change.status) || change.attempt !== job.attempt)) cancelled.abort()
   }
   views.changes.on('job', onJob)
   try {

@@ -27,6 +27,7 @@ export function tableJob(output: JobOutput, columns: readonly Column[], more: Pa
     attempt: 1,
     output,
     columns,
+    keyColumn: null,
     chunkRows: 1000,
     lanes: [0],
     model: { id: 'churn', version: 1, sha256: '00' },
@@ -96,7 +97,7 @@ export async function stageQuery(
   const batches = await readAll(source, query)
   await sink.prepare(job)
   const lane = await sink.openLane(job, 0)
-  await lane.write(batches.map((batch, seq) => ({ seq, batch, failedRows: 0 })))
+  await lane.write(batches.map((batch, seq) => ({ seq, batch, failed: [] })))
   const { rows } = await lane.end()
   return { job, rows }
 }
