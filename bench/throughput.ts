@@ -1,6 +1,6 @@
 // `npm run bench`: a 2,000,000-row job with the 100-tree churn model, to Parquet and to a table, on the embedded servers.
 // Prints rows/s from the start of the job to a readable result (median of the runs), and what each process cost.
-// BENCH_PROFILE=dir writes a CPU profile of each role there. Other options by environment: BENCH_ROWS, BENCH_RUNS, BENCH_BATCH_SIZE, BENCH_PARALLELISM, BENCH_DESTINATIONS, SCORERS.
+// BENCH_PROFILE=dir writes a CPU profile of each role there. Other options by environment: BENCH_ROWS, BENCH_RUNS, BENCH_BATCH_SIZE, BENCH_PARALLELISM, BENCH_DESTINATIONS, BENCH_KEY_COLUMN (customer_id), SCORERS.
 import { processCosts } from './process-costs.ts'
 import { type Measured, median, startBenchService } from './service.ts'
 
@@ -11,7 +11,8 @@ const CONFIG = {
   parallelism: Number(process.env.BENCH_PARALLELISM ?? 4),
 }
 const DESTINATIONS = (process.env.BENCH_DESTINATIONS ?? 'parquet,table').split(',')
-const { BENCH_PROFILE } = process.env
+const { BENCH_PROFILE, BENCH_KEY_COLUMN } = process.env
+const INPUT = BENCH_KEY_COLUMN ? { key_column: BENCH_KEY_COLUMN } : {}
 const FLAGS = [
   '--disable-warning=TimeoutNegativeWarning',
   ...(BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : []),
@@ -22,10 +23,10 @@ async function bench(): Promise<void> {
   try {
     const measured: (Measured & { readonly destination: string })[] = []
     // The first job warms up every process and is not counted.
-    await service.run('parquet warm-up', outputOf('parquet', 'warm-up'))
+    await service.run('parquet warm-up', outputOf('parquet', 'warm-up'), INPUT)
     for (let i = 0; i < RUNS; i++)
       for (const destination of DESTINATIONS) {
-        const run = await service.run(`${destination} ${i}`, outputOf(destination, String(i)))
+        const run = await service.run(`${destination} ${i}`, outputOf(destination, String(i)), INPUT)
         measured.push({ destination, ...run })
       }
     report(measured, await processCosts(service.pids))

@@ -51,6 +51,13 @@ export interface RowCount {
   readonly estimated: boolean
 }
 
+/** Reads in the order of a column in which no value comes twice, so that a read can go on where another one stopped. */
+export interface Keyset {
+  readonly column: string
+  /** Only rows beyond this value, given as the source writes it; null for all. */
+  readonly after: string | null
+}
+
 export interface ReadOptions {
   /** The columns that `describe` gave; a query that now gives others throws `schema_changed`. */
   readonly columns: readonly Column[]
@@ -58,6 +65,8 @@ export interface ReadOptions {
   readonly chunkRows: number
   /** Aborting ends the query on the server. */
   readonly signal: AbortSignal
+  /** Without it, rows come in whatever order the database finds best. */
+  readonly keyset?: Keyset
 }
 
 /** Where rows come from. Calls are independent of each other and may run at the same time. */
@@ -69,7 +78,10 @@ export interface Source {
   describe(input: JobInput): Promise<{ columns: Column[] } | { problems: Problem[] }>
   /** Counts the rows, for at most `limitMs`; then estimates. */
   count(input: JobInput, limitMs: number): Promise<RowCount>
-  /** Runs the query once, in one snapshot, and yields its rows in order. Back-pressure: reads no faster than it is consumed. */
+  /**
+   * Runs the query once, in one snapshot, and yields its rows in order. Back-pressure: reads no faster than it is consumed.
+   * With a keyset, a NULL or repeated key throws `key_null` or `key_not_unique` before the batch that would show it.
+   */
   read(input: JobInput, options: ReadOptions): AsyncIterable<ColumnBatch>
   /** The same query for the rows only whose `column` (one of the query's) has one of these values, as dead letters give them. */
   forKeys(input: JobInput, column: Column, keys: readonly string[]): Promise<JobInput>

@@ -14,6 +14,28 @@ export const progressTopic = compactedTopic('progress.v1')
 export const STAGES = ['claim', 'read', 'score', 'sink'] as const
 export type Stage = (typeof STAGES)[number]
 
+/**
+ * Of the read of a job with `input.key_column`: where it stands. It is written in one Kafka transaction with the chunks
+ * that it counts, so whoever takes the read over goes on from exactly what is in the lanes.
+ */
+export interface ReadPosition {
+  /** The key of the last row in Kafka, as the source writes it; null before the first. Every row up to it is in. */
+  key: string | null
+  /** What each lane has of the attempt. */
+  lanes: LaneTotals[]
+  /** A reader is at it, or died at it: one that stops orderly lets go. */
+  held: boolean
+  /** How often a reader was lost while it held the read; bounded by the job's `retry_count`. */
+  interruptions: number
+}
+
+export interface LaneTotals {
+  lane: number
+  chunks: bigint
+  rows: bigint
+  bytes: bigint
+}
+
 /** One entry of the ledger. `offset` is the stage's committed offset in its topic (-1 for the reader). */
 export interface ProgressEntry {
   job_id: string
@@ -33,8 +55,13 @@ export interface ProgressEntry {
   done: boolean
   /** The stage cannot go on; `retriable` asks for another attempt. */
   error: (JobError & { retriable: boolean }) | null
+  /** Only of the stage `read`, and only if the read can be resumed. */
+  position: ReadPosition | null
   at: bigint
 }
+
+/** The slot of a job's read in the views: the attempt as a whole. */
+export const READ_SLOT = 'read/-1'
 
 /** The record's key. A claim's names its worker, so that compaction never removes the first one. */
 export function progressKey(entry: ProgressEntry): string {
@@ -73,6 +100,35 @@ export const progressCodec = avroCodec<ProgressEntry>({
           { name: 'code', type: 'string' },
           { name: 'message', type: 'string' },
           { name: 'retriable', type: 'boolean' },
+        ],
+      } as never),
+      default: null,
+    },
+    {
+      name: 'position',
+      type: optional({
+        type: 'record',
+        name: 'ReadPosition',
+        fields: [
+          { name: 'key', type: ['null', 'string'], default: null },
+          {
+            name: 'lanes',
+            type: {
+              type: 'array',
+              items: {
+                type: 'record',
+                name: 'LaneTotals',
+                fields: [
+                  { name: 'lane', type: 'int' },
+                  { name: 'chunks', type: 'long' },
+                  { name: 'rows', type: 'long' },
+                  { name: 'bytes', type: 'long' },
+                ],
+              },
+            },
+          },
+          { name: 'held', type: 'boolean' },
+          { name: 'interruptions', type: 'int' },
         ],
       } as never),
       default: null,

@@ -8,6 +8,7 @@ import { CopyOut } from './copy-out.ts'
 import { describeQuery, requireColumns } from './describe.ts'
 import { connectorError, withConnectorErrors } from './errors.ts'
 import { guardQuery, type PlainSelect } from './guard.ts'
+import { KeyWatch, keyProblem, keysetQuery, requireKeyAt } from './keyset.ts'
 import { queryForKeys, queryOfRows } from './rows-query.ts'
 import { openSession } from './session.ts'
 
@@ -31,24 +32,9 @@ export function createPostgresSource(settings: ConnectorSettings): Source {
       const guarded = await guardQuery(input.query)
       const problems = [...(unknown ? [unknown] : []), ...('problem' in guarded ? [guarded.problem] : [])]
       if (problems.length > 0 || 'problem' in guarded) return { problems }
-      const described = await withConnectorErrors('query_failed', () =>
-        readOnly(connections, input, DESCRIBE_TIMEOUT_MS, (client) =>
-          describeQuery(client, input.query, guarded.select),
-        ),
+      return withConnectorErrors('query_failed', () =>
+        readOnly(connections, input, DESCRIBE_TIMEOUT_MS, (client) => describeInput(client, input, guarded.select)),
       )
-      const key = input.key_column
-      if (!('columns' in described) || key === null || described.columns.some((column) => column.name === key))
-        return described
-      const names = described.columns.map((column) => column.name).join(', ')
-      return {
-        problems: [
-          {
-            code: 'column_not_found',
-            pointer: '/input/key_column',
-            detail: `expected one of the query's columns (${names}), got ${JSON.stringify(key)}`,
-          },
-        ],
-      }
     },
     async count(input, limitMs) {
       const select = await requireSelect(input)
@@ -59,6 +45,23 @@ export function createPostgresSource(settings: ConnectorSettings): Source {
     ofRows: (input, columns, rows) => ({ ...input, query: queryOfRows(columns, rows) }),
     close: () => connections.close(),
   }
+}
+
+async function describeInput(
+  client: pg.ClientBase,
+  input: JobInput,
+  select: PlainSelect,
+): ReturnType<Source['describe']> {
+  const described = await describeQuery(client, input.query, select)
+  const key = input.key_column
+  if (!('columns' in described) || key === null) return described
+  if (described.columns.some((column) => column.name === key)) {
+    const problem = await keyProblem(client, select, key)
+    return problem ? { problems: [problem] } : described
+  }
+  const names = described.columns.map((column) => column.name).join(', ')
+  const detail = `expected one of the query's columns (${names}), got ${JSON.stringify(key)}`
+  return { problems: [{ code: 'column_not_found', pointer: '/input/key_column', detail }] }
 }
 
 async function countRows(
@@ -85,7 +88,8 @@ async function countRows(
 }
 
 async function* readRows(connections: Connections, input: JobInput, options: ReadOptions): AsyncGenerator<ColumnBatch> {
-  const { columns, chunkRows, signal } = options
+  const { columns, chunkRows, signal, keyset } = options
+  const watch = keyset && new KeyWatch(columns, keyset.column)
   const select = await requireSelect(input)
   signal.throwIfAborted()
   const session = await withConnectorErrors('query_failed', () =>
@@ -99,13 +103,16 @@ async function* readRows(connections: Connections, input: JobInput, options: Rea
   try {
     signal.throwIfAborted()
     await requireColumns(client, select, columns)
+    if (keyset) await requireKeyAt(client, select, keyset)
     // Exactly one parsed SELECT; the newline ends a comment that would swallow the parenthesis.
-    const copy = client.query(new CopyOut(`COPY (${select.text}\n) TO STDOUT (FORMAT binary)`, columns, chunkRows))
+    const query = keyset ? keysetQuery(select, keyset) : select.text
+    const copy = client.query(new CopyOut(`COPY (${query}\n) TO STDOUT (FORMAT binary)`, columns, chunkRows))
     copying = true
     for (;;) {
       const batch = await copy.next()
       signal.throwIfAborted()
       if (batch === null) break
+      watch?.check(batch)
       yield batch
     }
     copying = false

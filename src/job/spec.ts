@@ -29,7 +29,11 @@ export const JobRequest = Type.Object(
           Type.String({ minLength: 1, description: 'Name of a configured database; default `warehouse`' }),
         ),
         key_column: Type.Optional(
-          Type.String({ minLength: 1, description: 'Column of the query that is unique and not NULL' }),
+          Type.String({
+            minLength: 1,
+            description:
+              'Column of the query that is unique and not NULL: rows are read in its order, and a read that was cut off goes on in the same attempt',
+          }),
         ),
       },
       strict,
@@ -60,7 +64,11 @@ export const JobRequest = Type.Object(
             }),
           ),
           retry_count: Type.Optional(
-            Type.Integer({ minimum: 0, maximum: 100, description: 'Further attempts; default 3' }),
+            Type.Integer({
+              minimum: 0,
+              maximum: 100,
+              description: 'Further attempts, and reads gone on with; default 3',
+            }),
           ),
           accelerator: Type.Optional(Type.Enum(['cpu', 'gpu', 'auto'])),
           max_failed_rows: Type.Optional(

@@ -4,7 +4,7 @@
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import { type ProgressEntry, progressCodec, progressKey, progressTopic, type Stage } from '../../topics/progress.ts'
 import { controlPartition } from './partitioner.ts'
-import type { RecordProducer } from './producer.ts'
+import type { OutgoingRecord, RecordProducer } from './producer.ts'
 
 export interface LedgerTotals {
   readonly offset: bigint
@@ -55,15 +55,20 @@ export class LedgerWriter {
   #flush(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const records = [...this.#gathered].map(([key, entry]) => ({
-      topic: progressTopic,
-      partition: controlPartition(entry.tenant_id),
-      key,
-      value: progressCodec.encode(entry),
-    }))
+    const records = [...this.#gathered.values()].map(ledgerRecord)
     this.#gathered = new Map()
     if (records.length) this.#sent = this.#sent.then(() => this.#producer.send(records))
     return this.#sent
+  }
+}
+
+/** The entry as a record of the ledger. */
+export function ledgerRecord(entry: ProgressEntry): OutgoingRecord {
+  return {
+    topic: progressTopic,
+    partition: controlPartition(entry.tenant_id),
+    key: progressKey(entry),
+    value: progressCodec.encode(entry),
   }
 }
 
@@ -119,6 +124,17 @@ export class Ledger {
     done: boolean,
     error: ProgressEntry['error'],
   ): ProgressEntry {
-    return { ...this.#base, offset, chunks, rows, failed_rows: failedRows, bytes, done, error, at: BigInt(Date.now()) }
+    return {
+      ...this.#base,
+      offset,
+      chunks,
+      rows,
+      failed_rows: failedRows,
+      bytes,
+      done,
+      error,
+      position: null,
+      at: BigInt(Date.now()),
+    }
   }
 }

@@ -20,6 +20,10 @@ export interface TransactionalWriter {
   close(): Promise<void>
 }
 
+/**
+ * Opens the writer of an id. When it resolves, nobody who had the id before can write any more, and what they had open
+ * is committed or aborted for good, its markers written.
+ */
 export async function openTransactionalWriter(
   client: KafkaClient,
   transactionalId: string,
@@ -36,6 +40,8 @@ export async function openTransactionalWriter(
     retry: { initialRetryTime: 3, factor: 0.2, multiplier: 1.5, retries: 25, maxRetryTime: 2_000 },
   })
   await producer.connect()
+  // Connecting alone fences nobody: kafkajs asks for the id's epoch with its first transaction.
+  await (await producer.transaction()).abort()
   return {
     write: async (records, consumed) => {
       const transaction = await producer.transaction()

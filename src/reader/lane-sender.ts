@@ -3,15 +3,10 @@
 import { type ChunkHeader, type ChunkId, chunkHeaders } from '../../topics/chunks.ts'
 import type { TopicSpec } from '../../topics/topic.ts'
 import type { OutgoingRecord, RecordProducer } from '../kafka/producer.ts'
+import { NOTHING_SENT, type SentTotals } from './outlet.ts'
 
 /** Records of one send; larger requests only cost memory. */
 const MAX_SEND_BYTES = 4 * 1024 * 1024
-
-export interface SentTotals {
-  readonly chunks: number
-  readonly rows: number
-  readonly bytes: number
-}
 
 export class LaneSender {
   readonly #producer: RecordProducer
@@ -24,7 +19,7 @@ export class LaneSender {
   #chunks = 0
   #rows = 0
   /** What is in Kafka. */
-  #sent: SentTotals = { chunks: 0, rows: 0, bytes: 0 }
+  #sent = NOTHING_SENT
 
   constructor(
     producer: RecordProducer,

@@ -1,20 +1,23 @@
 // READER: consumes read tasks and runs each as a stream of its own beside the others. A task's offset is committed when
-// the task is over, so the tasks of a reader that dies come again to another, which asks for a new attempt: the dead
-// one's rows may have come in another order.
+// the task is over, so the tasks of a reader that dies come again to another. With a key column that one goes on in the
+// same attempt; without, it asks for a new attempt: the dead one's rows may have come in another order.
+import { setTimeout as pause } from 'node:timers/promises'
 import { ConnectorError } from '../../connectors/connector.ts'
 import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
-import type { ProgressEntry } from '../../topics/progress.ts'
+import { type ProgressEntry, READ_SLOT } from '../../topics/progress.ts'
 import { type ReadTask, readCodec, readsTopic } from '../../topics/reads.ts'
 import type { Lane } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
 import { wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
+import { type Ending, type ReadSignals, runKeyedRead } from './keyed-read.ts'
+import { LaneSenders } from './lane-senders.ts'
 import { OpenOffsets } from './open-offsets.ts'
 import { readAll } from './read-task.ts'
 
-/** Reads of this process by job and attempt: true once over for good or bad, false when cut short by a stop. */
-type Reads = Map<string, Promise<boolean>>
+/** Reads of this process by job and attempt. */
+type Reads = Map<string, Promise<Ending>>
 
 export async function startReader(context: ProcessContext): Promise<RunningRole> {
   const reads: Reads = new Map()
@@ -32,7 +35,7 @@ export async function startReader(context: ProcessContext): Promise<RunningRole>
   return {
     owned: consumer.owned,
     drain: async () => {
-      // A read that is cut short is not committed: whoever gets the task next sees the claim and asks for a new attempt.
+      // A read that is cut short is not committed: whoever gets the task next goes on, or asks for a new attempt.
       stop.abort()
       await consumer.drain()
     },
@@ -46,7 +49,7 @@ async function runPartition(lane: Lane, reads: Reads, context: ProcessContext, s
     for (const record of records) {
       offsets.open(record.offset)
       const tracked: Promise<void> = (
-        record.value ? join(readCodec.decode(record.value), reads, context, stop) : Promise.resolve(true)
+        record.value ? perform(readCodec.decode(record.value), lane, reads, context, stop) : Promise.resolve(true)
       )
         .then(async (over) => {
           if (over) await lane.commit(offsets.close(record.offset))
@@ -60,10 +63,34 @@ async function runPartition(lane: Lane, reads: Reads, context: ProcessContext, s
   if (!lane.revoked.aborted) await Promise.all(tasks)
 }
 
-/** Begins a read, or joins it if this process is (or was) at it already. */
-function join(task: ReadTask, reads: Reads, context: ProcessContext, stop: AbortSignal): Promise<boolean> {
+/** Sees a task through, as long as it is ours. Whether it is over, for good or bad. */
+async function perform(
+  task: ReadTask,
+  lane: Lane,
+  reads: Reads,
+  context: ProcessContext,
+  stop: AbortSignal,
+): Promise<boolean> {
+  for (;;) {
+    const ending = await join(task, reads, context, stop)
+    if (ending !== 'interrupted') return ending === 'over'
+    // Two heartbeats: a process that was paused learns in this time that the task is another's now, and a database that
+    // restarts comes back.
+    const ended = AbortSignal.any([stop, lane.revoked])
+    await pause(context.client.sessionTimeoutMs / 2, undefined, { signal: ended }).catch(() => {})
+    if (lane.ended) return false
+  }
+}
+
+/** Begins a read, or joins it if this process is (or was) at it already. One that was interrupted can be begun again. */
+function join(task: ReadTask, reads: Reads, context: ProcessContext, stop: AbortSignal): Promise<Ending> {
   const key = readKey(task.job_id, task.attempt)
-  const read = reads.get(key) ?? runTask(task, context, stop)
+  const known = reads.get(key)
+  if (known) return known
+  const read = runTask(task, context, stop).then((ending) => {
+    if (ending === 'interrupted') reads.delete(key)
+    return ending
+  })
   reads.set(key, read)
   return read
 }
@@ -72,40 +99,50 @@ function readKey(jobId: string, attempt: number): string {
   return `${jobId}/${attempt}`
 }
 
-/** Runs a task unless it is out of date. Whether it is over, for good or bad; false when it was cut short. */
-async function runTask(task: ReadTask, context: ProcessContext, stop: AbortSignal): Promise<boolean> {
-  const { views, log } = context
+/** Runs a task unless it is out of date. */
+async function runTask(task: ReadTask, context: ProcessContext, stop: AbortSignal): Promise<Ending> {
+  const { views } = context
   const job = await wantedJob(views, { jobId: task.job_id, attempt: task.attempt })
-  if (!job || isRead(job, context)) return true
-  const ledger = new Ledger(context, job, 'read', -1)
-  if (!(await claim(job, context))) {
-    log.warn({ jobId: job.job_id, attempt: job.attempt }, 'another reader began this attempt; asking for a new one')
-    await ledger.fail({ code: 'reader_lost', message: 'the reader stopped before the query was read', retriable: true })
-    return true
-  }
+  if (!job || isRead(job, context)) return 'over'
   const cancelled = new AbortController()
   const onJob = (change: JobSnapshot): void => {
     if (change.job_id === job.job_id && (isTerminal(change.status) || change.attempt !== job.attempt)) cancelled.abort()
   }
   views.changes.on('job', onJob)
   try {
-    await readAll(job, context, AbortSignal.any([stop, cancelled.signal]))
-    return !stop.aborted
-  } catch (error) {
-    if (stop.aborted) return false
-    if (cancelled.signal.aborted) return true
-    log.warn({ jobId: job.job_id, attempt: job.attempt, err: error }, 'read failed')
-    const known = error instanceof ConnectorError
-    const message = (error as Error).message
-    await ledger.fail({ code: known ? error.code : 'read_failed', message, retriable: known ? error.retriable : true })
-    return true
+    const run = job.input.key_column === null ? runRead : runKeyedRead
+    return await run(job, context, { stop, cancelled: cancelled.signal })
   } finally {
     views.changes.off('job', onJob)
   }
 }
 
+/** A read that cannot be resumed: the first reader to claim the attempt is the only one. */
+async function runRead(job: JobSnapshot, context: ProcessContext, { stop, cancelled }: ReadSignals): Promise<Ending> {
+  const { log } = context
+  const about = { jobId: job.job_id, attempt: job.attempt }
+  const ledger = new Ledger(context, job, 'read', -1)
+  if (!(await claim(job, context))) {
+    log.warn(about, 'another reader began this attempt; asking for a new one')
+    await ledger.fail({ code: 'reader_lost', message: 'the reader stopped before the query was read', retriable: true })
+    return 'over'
+  }
+  try {
+    const complete = await readAll(job, new LaneSenders(job, context), context, AbortSignal.any([stop, cancelled]))
+    return complete || cancelled.aborted ? 'over' : 'stopped'
+  } catch (error) {
+    if (stop.aborted) return 'stopped'
+    if (cancelled.aborted) return 'over'
+    log.warn({ ...about, err: error }, 'read failed')
+    const known = error instanceof ConnectorError
+    const message = (error as Error).message
+    await ledger.fail({ code: known ? error.code : 'read_failed', message, retriable: known ? error.retriable : true })
+    return 'over'
+  }
+}
+
 function isRead(job: JobSnapshot, { views }: ProcessContext): boolean {
-  const entry = views.progressOf(job.job_id).get('read/-1')
+  const entry = views.progressOf(job.job_id).get(READ_SLOT)
   return entry !== undefined && entry.attempt === job.attempt && (entry.done || entry.error !== null)
 }
 

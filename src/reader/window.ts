@@ -58,9 +58,14 @@ export class LaneWindow {
 
   /** A chunk of so many bytes was given to the lane. */
   sent(lane: number, bytes: number): void {
+    this.holds(lane, 1, bytes)
+  }
+
+  /** A reader before has given the lane so many chunks already. */
+  holds(lane: number, chunks: number, bytes: number): void {
     const state = this.#lanes.get(lane)
     if (!state) return
-    state.sent++
+    state.sent += chunks
     state.bytes += bytes
   }
 

@@ -94,6 +94,7 @@ export function entry(change: Partial<ProgressEntry> & Pick<ProgressEntry, 'stag
     bytes: 0n,
     done: false,
     error: null,
+    position: null,
     at: 3_000n,
     ...change,
   }

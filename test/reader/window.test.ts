@@ -106,6 +106,20 @@ describe('while lanes are scored', () => {
   })
 })
 
+describe('a read that goes on where another stood', () => {
+  test('counts what is not scored of what the other gave', () => {
+    const window = new LaneWindow([0, 1], 1_000)
+    window.holds(0, 100, 100 * KIB)
+    window.holds(1, 50, 50 * KIB)
+    expect(window.freeLane()).toBeNull()
+    window.scored(0, 90, 1_000)
+    window.scored(1, 50, 1_000)
+    expect(window.freeLane()).toBe(1)
+    for (let i = 0; i < 6; i++) window.sent(0, KIB)
+    expect(window.hasRoom(0)).toBe(false)
+  })
+})
+
 describe('wide rows', () => {
   test('wait only up to 32 MiB', () => {
     expect(tally([0], 1_000).fill(4 * MIB)).toEqual(new Map([[0, 8]]))
