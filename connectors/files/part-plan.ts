@@ -1,6 +1,6 @@
 // How a lane is cut into part files and row groups: by seq alone, from what the job's snapshot says. The clock and the
 // data have no say, so that a replay makes the same files again. Pure.
-import { type Column, isVariable } from '../../topics/columns.ts'
+import { type Column, isVariable, valueCount } from '../../topics/columns.ts'
 
 /** Chunks of each part file (a multiple of `groupChunks`) and of each row group in it. */
 export interface PartPlan {
@@ -20,7 +20,7 @@ const PART_ROWS = 1_000_000
 const PART_BYTES = 128 * 1024 ** 2
 
 export function partPlan(chunkRows: number, columns: readonly Column[]): PartPlan {
-  const rowBytes = columns.reduce((sum, column) => sum + width(column), 0)
+  const rowBytes = columns.reduce((sum, column) => sum + valueCount(column, 1) * width(column), 0)
   const groupRows = Math.min(GROUP_ROWS, GROUP_BYTES / Math.max(1, rowBytes))
   const groupChunks = Math.max(1, Math.round(groupRows / chunkRows))
   const partRows = Math.min(PART_ROWS, PART_BYTES / Math.max(1, rowBytes))

@@ -15,7 +15,11 @@ export const OutputRequest = Type.Object(
     format: Type.Optional(Type.Enum(['avro', 'json'])),
     mode: Type.Optional(Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`' })),
     columns: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Only these columns, in this order' }),
+      Type.Array(Type.String({ minLength: 1 }), {
+        minItems: 1,
+        description:
+          'Only these columns, in this order; an output [N, K] of the model by its own name is one list column',
+      }),
     ),
     key_columns: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
