@@ -78,50 +78,45 @@ describe.each(['zstd', 'snappy', 'none'] as const)('Parquet, %s', (compression: 
   // The last: enough for several pages.
   const CHUNKS = chunksOf([5, 1, 8, 0, 29, 3, 400, 400])
 
-  test.each([1, 100])(
-    'row groups of %d chunks: PyArrow and DuckDB see every list as it was',
-    async (groupChunks) => {
-      const path = await write(
-        `lists-${compression}-${groupChunks}.parquet`,
-        parquetEncoder(COLUMNS, groupChunks, compression),
-        COLUMNS,
-        CHUNKS,
-      )
-      const rows = CHUNKS.flat()
-      const [seen] = await readParquet([path])
-      expect(seen?.rows).toBe(rows.length)
-      COLUMNS.forEach((column, c) => {
-        expect(seen?.columns[c]?.values, column.name).toEqual(rows.map((row) => exactCell(column, row[c] ?? null)))
-      })
-      for (const { column, arrow } of LISTS) {
-        const { path, arrow: found } = seen?.columns[COLUMNS.indexOf(column)] ?? {}
-        expect([path, found]).toEqual([`${column.name}.list.element`, `list<element: ${arrow} not null>`])
-      }
+  test.each([1, 100])('row groups of %d chunks: PyArrow and DuckDB see every list as it was', async (groupChunks) => {
+    const path = await write(
+      `lists-${compression}-${groupChunks}.parquet`,
+      parquetEncoder(COLUMNS, groupChunks, compression),
+      COLUMNS,
+      CHUNKS,
+    )
+    const rows = CHUNKS.flat()
+    const [seen] = await readParquet([path])
+    expect(seen?.rows).toBe(rows.length)
+    COLUMNS.forEach((column, c) => {
+      expect(seen?.columns[c]?.values, column.name).toEqual(rows.map((row) => exactCell(column, row[c] ?? null)))
+    })
+    for (const { column, arrow } of LISTS) {
+      const { path, arrow: found } = seen?.columns[COLUMNS.indexOf(column)] ?? {}
+      expect([path, found]).toEqual([`${column.name}.list.element`, `list<element: ${arrow} not null>`])
+    }
 
-      const [sums] =
-        await duckdb(`SELECT count(*)::int AS n, count(DISTINCT id)::int AS ids, typeof(any_value(f32)) AS type,
+    const [sums] =
+      await duckdb(`SELECT count(*)::int AS n, count(DISTINCT id)::int AS ids, typeof(any_value(f32)) AS type,
       count(*) FILTER (len(wide) = 768 AND len(i64) = 9 AND len(odd) = 2)::int AS full,
       sum(list_sum(wide))::float8 AS wide, sum(list_sum(i16))::int AS i16, count("text 0")::int AS texts FROM '${path}'`)
-      const sumOf = (name: string) =>
-        rows
-          .flatMap((row) => row[COLUMNS.findIndex((column) => column.name === name)] as number[])
-          .reduce((a, b) => a + b)
-      expect(sums).toEqual({
-        n: rows.length,
-        ids: rows.length,
-        type: 'FLOAT[]',
-        full: rows.length,
-        wide: sumOf('wide'),
-        i16: sumOf('i16'),
-        texts: rows.filter(([id]) => Number(id) % 3 !== 0).length,
-      })
-      const [first, last] = await duckdb(
-        `SELECT f64, i32 FROM '${path}' WHERE id IN (0, ${rows.length - 1}) ORDER BY id`,
-      )
-      const cellsOf = (row: Row | undefined) => ({ f64: row?.[5], i32: row?.[9] })
-      expect([first, last]).toEqual([cellsOf(rows[0]), cellsOf(rows.at(-1))])
-    },
-  )
+    const sumOf = (name: string) =>
+      rows
+        .flatMap((row) => row[COLUMNS.findIndex((column) => column.name === name)] as number[])
+        .reduce((a, b) => a + b)
+    expect(sums).toEqual({
+      n: rows.length,
+      ids: rows.length,
+      type: 'FLOAT[]',
+      full: rows.length,
+      wide: sumOf('wide'),
+      i16: sumOf('i16'),
+      texts: rows.filter(([id]) => Number(id) % 3 !== 0).length,
+    })
+    const [first, last] = await duckdb(`SELECT f64, i32 FROM '${path}' WHERE id IN (0, ${rows.length - 1}) ORDER BY id`)
+    const cellsOf = (row: Row | undefined) => ({ f64: row?.[5], i32: row?.[9] })
+    expect([first, last]).toEqual([cellsOf(rows[0]), cellsOf(rows.at(-1))])
+  })
 
   test('bounds of a row group are those of its elements', async () => {
     const columns: Column[] = [
