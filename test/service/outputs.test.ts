@@ -111,7 +111,7 @@ test('an output of the model by its own name is one list, with the values of its
   expect(table).toEqual({ n: ROWS, keys: ROWS, type: 'real[]', same: true })
 
   const lists = await service.query(
-    'SELECT customer_id, label, probabilities FROM predictions.list ORDER BY customer_id',
+    'SELECT customer_id, label, probabilities::float8[] AS probabilities FROM predictions.list ORDER BY customer_id',
   )
   const cast = 'SELECT customer_id, label, probabilities::FLOAT[] AS probabilities FROM'
   expect(await duckdb(`${cast} ${filesOf('list', 'parquet')} ORDER BY customer_id`)).toEqual(lists)
