@@ -31,6 +31,9 @@ export const COLUMN_KINDS = [
 ] as const
 export type ColumnKind = (typeof COLUMN_KINDS)[number]
 
+/** What lists may be of: kinds whose values lie one after the other, so that a list's are what a model's tensor holds. */
+export const LIST_KINDS = ['int16', 'int32', 'int64', 'float32', 'float64'] as const satisfies readonly ColumnKind[]
+
 /** Name and type of a column. `sqlType` is how the source declared it, e.g. `character varying(20)`, if it is known. */
 export interface Column {
   readonly name: string
@@ -39,10 +42,15 @@ export interface Column {
   readonly precision?: number
   /** Only for `decimal`: digits after the point. */
   readonly scale?: number
+  /** Only of a list, one of `LIST_KINDS`: elements of each row; `kind` is the elements'. */
+  readonly length?: number
   readonly sqlType?: string
 }
 
-/** Values of fixed width, one element (or `width` bytes) a row. A NULL's slot holds zero. */
+/**
+ * Values of fixed width, one element (or `width` bytes) a row; of a list, `length` elements a row. A NULL's slot holds
+ * zero. A list is never NULL, nor is an element of it.
+ */
 export interface FixedVector {
   /** Arrow validity bitmap (bit set = not NULL), or null when no value is NULL. */
   readonly validity: Uint8Array | null
@@ -82,6 +90,24 @@ export function fixed(vector: Vector): FixedVector {
 export function variable(vector: Vector): VariableVector {
   if (!('offsets' in vector)) throw new TypeError('expected a variable-width vector, got a fixed-width one')
   return vector
+}
+
+/** Values in a column's vector: its rows, or the elements of all its lists. */
+export function valueCount({ length = 1 }: Column, rows: number): number {
+  return rows * length
+}
+
+/**
+ * A list's elements as a column of their own, for the same vector: element `i` of row `r` is its value `r * length + i`.
+ * So whatever writes one value of a plain column also writes a list, element by element.
+ */
+export function elementsOf({ length: _, ...column }: Column): Column {
+  return column
+}
+
+/** A column's kind as people read it: `float32`, of a list `list<float32>`. */
+export function kindName({ kind, length }: Column): string {
+  return length === undefined ? kind : `list<${kind}>`
 }
 
 /** Whether row `row` is NULL. */

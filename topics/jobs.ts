@@ -160,6 +160,7 @@ const column = {
     { name: 'kind', type: { type: 'enum', name: 'ColumnKind', symbols: COLUMN_KINDS } },
     { name: 'precision', type: optional('int'), default: null },
     { name: 'scale', type: optional('int'), default: null },
+    { name: 'length', type: optional('int'), default: null },
     { name: 'sqlType', type: optional('string'), default: null },
   ],
 }

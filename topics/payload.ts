@@ -8,6 +8,7 @@ import {
   Decimal,
   Field,
   FixedSizeBinary,
+  FixedSizeList,
   Float32,
   Float64,
   Int16,
@@ -22,7 +23,15 @@ import {
   TimestampMicrosecond,
   Utf8,
 } from 'apache-arrow'
-import { type Column, type ColumnBatch, type ColumnKind, isVariable, type Vector } from './columns.ts'
+import {
+  type Column,
+  type ColumnBatch,
+  type ColumnKind,
+  elementsOf,
+  isVariable,
+  type Vector,
+  valueCount,
+} from './columns.ts'
 import { decodeByLayout, encodeByLayout, type Layout, layoutOf } from './payload-layout.ts'
 
 const KIND = 'scoreline.kind'
@@ -94,20 +103,21 @@ function decode(bytes: Uint8Array): ColumnBatch {
 }
 
 /** A stream that was cut short gives shorter arrays instead of an error. */
-function requireComplete({ name, kind }: Column, vector: Vector, rows: number): void {
+function requireComplete(column: Column, vector: Vector, rows: number): void {
+  const { name, kind } = column
   const complete =
     'offsets' in vector
       ? vector.offsets.length > rows && vector.data.length >= (vector.offsets[rows] as number)
-      : vector.values.length >= elements(kind, rows)
+      : vector.values.length >= elements(kind, valueCount(column, rows))
   if (!complete || (vector.validity && vector.validity.length < Math.ceil(rows / 8))) {
     throw new TypeError(`Arrow column ${name}: expected ${rows} rows, the stream ends before`)
   }
 }
 
-/** Array elements that so many rows of a fixed-width kind take. */
-function elements(kind: ColumnKind, rows: number): number {
-  if (kind === 'bool') return Math.ceil(rows / 8)
-  return kind === 'decimal' || kind === 'uuid' ? rows * 16 : rows
+/** Array elements that so many values of a fixed-width kind take. */
+function elements(kind: ColumnKind, values: number): number {
+  if (kind === 'bool') return Math.ceil(values / 8)
+  return kind === 'decimal' || kind === 'uuid' ? values * 16 : values
 }
 
 function toField(column: Column): Field {
@@ -120,17 +130,20 @@ function fromField(field: Field): Column {
   const kind = field.metadata.get(KIND) as ColumnKind | undefined
   if (!kind) throw new TypeError(`Arrow field ${field.name} carries no ${KIND}`)
   const sqlType = field.metadata.get(SQL_TYPE)
+  const { type } = field
   return {
     name: field.name,
     kind,
+    ...(type instanceof FixedSizeList ? { length: type.listSize } : {}),
     ...(sqlType === undefined ? {} : { sqlType }),
-    ...(kind === 'decimal'
-      ? { precision: (field.type as Decimal).precision, scale: (field.type as Decimal).scale }
-      : {}),
+    ...(kind === 'decimal' ? { precision: (type as Decimal).precision, scale: (type as Decimal).scale } : {}),
   }
 }
 
 function arrowType(column: Column): DataType {
+  const { length } = column
+  // Lists of one length have no offsets: the elements alone are what there is to write and read.
+  if (length !== undefined) return new FixedSizeList(length, new Field('item', arrowType(elementsOf(column)), false))
   switch (column.kind) {
     case 'bool':
       return new Bool()
@@ -164,12 +177,17 @@ function arrowType(column: Column): DataType {
 function toData(column: Column, vector: Vector, rows: number): Data {
   const type = arrowType(column)
   const base = { length: rows, nullCount: vector.nullCount, nullBitmap: vector.validity }
+  if (column.length !== undefined) {
+    const child = toData(elementsOf(column), vector, valueCount(column, rows))
+    return makeData({ type: type as FixedSizeList, ...base, child })
+  }
   const buffers = 'offsets' in vector ? { valueOffsets: vector.offsets, data: vector.data } : { data: vector.values }
   // makeData is overloaded by type; the switch above already fixed which buffers belong to it.
   return makeData({ type, ...base, ...buffers } as unknown as Parameters<typeof makeData>[0])
 }
 
 function fromData(column: Column, data: Data): Vector {
+  if (column.length !== undefined) return fromData(elementsOf(column), data.children[0] as Data)
   const nullCount = data.nullCount
   const validity = nullCount > 0 ? (data.nullBitmap as Uint8Array) : null
   const values = data.values as Uint8Array

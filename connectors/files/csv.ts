@@ -2,7 +2,15 @@
 // and a text with a bare LF in it is then quoted like any other. NULL is an empty field, an empty text is "".
 // Measured with (int64, int64, float32, float32): 2.3 M rows a second on one core, SHA-256 and the file included.
 import { civilDate } from '../../topics/civil-date.ts'
-import { type Column, type ColumnBatch, fixed, isNull, type Vector, variable } from '../../topics/columns.ts'
+import {
+  type Column,
+  type ColumnBatch,
+  elementsOf,
+  fixed,
+  isNull,
+  type Vector,
+  variable,
+} from '../../topics/columns.ts'
 import type { SyncPartEncoder } from './encoder.ts'
 import { opensFormula } from './formula.ts'
 import { TextBuffer } from './text-buffer.ts'
@@ -10,9 +18,12 @@ import { TextBuffer } from './text-buffer.ts'
 /** Bytes that are collected before they go to the file. */
 const WRITE_BYTES = 1024 ** 2
 
+const QUOTE = 34
 const COMMA = 44
 const CR = 13
 const LF = 10
+const OPENING_BRACKET = 91
+const CLOSING_BRACKET = 93
 const APOSTROPHE = "'"
 
 /** How text is written. */
@@ -79,6 +90,7 @@ function endLine(text: TextBuffer): void {
 
 /** How the values of a chunk's column become text. Special values are spelled as Postgres reads them. */
 function cellOf(text: TextBuffer, column: Column, vector: Vector, style: TextStyle): Cell {
+  if (column.length !== undefined) return listCell(text, column.length, cellOf(text, elementsOf(column), vector, style))
   switch (column.kind) {
     case 'bool': {
       const { values } = fixed(vector)
@@ -130,6 +142,23 @@ function cellOf(text: TextBuffer, column: Column, vector: Vector, style: TextSty
       const ofKind = { ...style, guard: style.guard && column.kind === 'utf8' }
       return (row) => putText(text, data, offsets[row] as number, offsets[row + 1] as number, ofKind)
     }
+  }
+}
+
+/**
+ * JSON in quotes. NaN and infinities, which JSON has not, are spelled as in cells of their own, and so as Python's json
+ * module, DuckDB and Postgres's float8 read them.
+ */
+function listCell(text: TextBuffer, length: number, element: Cell): Cell {
+  return (row) => {
+    text.byte(QUOTE)
+    text.byte(OPENING_BRACKET)
+    for (let i = 0; i < length; i++) {
+      if (i > 0) text.byte(COMMA)
+      element(row * length + i)
+    }
+    text.byte(CLOSING_BRACKET)
+    text.byte(QUOTE)
   }
 }
 

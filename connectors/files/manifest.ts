@@ -1,7 +1,7 @@
 // The manifest of a result directory: which files belong to it, of which jobs. The underscore is what lets pandas,
 // PyArrow, Spark and Hive read the directory as it is: they take any other file for data (`pandas.read_parquet` of a
 // directory with a `manifest.json` fails: "Could not read schema … Is this a 'parquet' file?").
-import type { Column } from '../../topics/columns.ts'
+import { type Column, kindName } from '../../topics/columns.ts'
 import { ConnectorError, type SinkJob } from '../connector.ts'
 import type { FileStore } from './store.ts'
 
@@ -107,10 +107,10 @@ export function appendFault(manifest: Manifest, format: string, columns: readonl
 }
 
 function manifestSchema(columns: readonly Column[]): { name: string; type: string }[] {
-  return columns.map(({ name, kind, precision, scale }) => ({
-    name,
-    type: kind === 'decimal' ? `decimal(${precision ?? 38},${scale ?? 0})` : kind,
-  }))
+  return columns.map((column) => {
+    const { name, kind, precision, scale } = column
+    return { name, type: kind === 'decimal' ? `decimal(${precision ?? 38},${scale ?? 0})` : kindName(column) }
+  })
 }
 
 function describe(schema: Manifest['schema']): string {

@@ -1,14 +1,14 @@
-// The body of a Parquet data page (v1, flat OPTIONAL column): definition levels, then the values that are not NULL, PLAIN.
-// Arrow's buffers are already in that layout, so most of it is copying memory: a validity bitmap is a bit-packed run of
-// levels, and numbers are little-endian in both.
+// The body of a Parquet data page (v1): of a flat OPTIONAL column definition levels, then the values that are not NULL, PLAIN;
+// of a list repetition levels before them. Arrow's buffers are already in that layout, so most of it is copying memory: a
+// validity bitmap is a bit-packed run of levels, and numbers are little-endian in both.
 import type { ParquetType } from 'hyparquet'
 import { type Column, type FixedVector, isNull, type VariableVector, type Vector } from '../../topics/columns.ts'
 import { ConnectorError } from '../connector.ts'
 
-/** Some rows of one column, chunk by chunk. */
+/** Some rows of one column, chunk by chunk. `slots`: places for a value; one a row, in a list one for each element. */
 export interface Piece {
   readonly vector: Vector
-  readonly rows: number
+  readonly slots: number
 }
 
 /** Where a page is put together; reused from page to page. Values begin at a multiple of 8, so they can be read as words. */
@@ -37,7 +37,7 @@ export class PageBuffer {
 
 /** Puts the page of these pieces into `page`. */
 export function buildPage(page: PageBuffer, column: Column, type: ParquetType, pieces: readonly Piece[]): void {
-  putLevels(page, pieces)
+  putLevels(page, pieces, column.length ?? null)
   if (column.kind === 'bool') putBooleans(page, pieces)
   else putValues(page, column, type, pieces)
 }
@@ -45,54 +45,71 @@ export function buildPage(page: PageBuffer, column: Column, type: ParquetType, p
 function putValues(page: PageBuffer, column: Column, type: ParquetType, pieces: readonly Piece[]): void {
   const size = pieces.reduce((sum, piece) => sum + plainSize(piece, type), 0)
   page.reserve(page.values + size)
-  for (const { vector, rows } of pieces) {
-    if ('offsets' in vector) putByteArrays(page, vector, rows)
-    else if (column.kind === 'int16') putInt16(page, vector, rows)
-    else if (column.kind === 'decimal') putDecimals(page, vector, rows, type, column.name)
+  for (const { vector, slots } of pieces) {
+    if ('offsets' in vector) putByteArrays(page, vector, slots)
+    else if (column.kind === 'int16') putInt16(page, vector, slots)
+    else if (column.kind === 'decimal') putDecimals(page, vector, slots, type, column.name)
     else
-      putFixed(page, vector, rows, type === 'INT32' || type === 'FLOAT' ? 1 : type === 'FIXED_LEN_BYTE_ARRAY' ? 4 : 2)
+      putFixed(page, vector, slots, type === 'INT32' || type === 'FLOAT' ? 1 : type === 'FIXED_LEN_BYTE_ARRAY' ? 4 : 2)
   }
 }
 
 /** At most so many bytes of PLAIN values. */
-export function plainSize({ vector, rows }: Piece, type: ParquetType): number {
-  if ('offsets' in vector) return 4 * rows + (vector.offsets[rows] as number) - (vector.offsets[0] as number)
-  return rows * (type === 'INT32' || type === 'FLOAT' ? 4 : type === 'FIXED_LEN_BYTE_ARRAY' ? 16 : 8)
+export function plainSize({ vector, slots }: Piece, type: ParquetType): number {
+  if ('offsets' in vector) return 4 * slots + (vector.offsets[slots] as number) - (vector.offsets[0] as number)
+  return slots * (type === 'INT32' || type === 'FLOAT' ? 4 : type === 'FIXED_LEN_BYTE_ARRAY' ? 16 : 8)
 }
 
-function putLevels(page: PageBuffer, pieces: readonly Piece[]): void {
-  const rows = pieces.reduce((sum, piece) => sum + piece.rows, 0)
+/** Levels right before the values, each behind the length of its bytes: of a list repetition levels, then definition levels. */
+function putLevels(page: PageBuffer, pieces: readonly Piece[], listLength: number | null): void {
+  const slots = pieces.reduce((sum, piece) => sum + piece.slots, 0)
   const nulls = pieces.reduce((sum, piece) => sum + piece.vector.nullCount, 0)
-  // No NULL: one run of `rows` ones. Otherwise one bit-packed run, in groups of eight levels of one bit.
-  const groups = Math.ceil(rows / 8)
-  const run = varint(nulls === 0 ? rows * 2 : groups * 2 + 1)
+  // No NULL: one run of `slots` ones. Otherwise one bit-packed run, in groups of eight levels of one bit.
+  const groups = Math.ceil(slots / 8)
+  const packed = varint(groups * 2 + 1)
+  const run = nulls === 0 ? varint(slots * 2) : packed
   const length = run.length + (nulls === 0 ? 1 : groups)
-  page.values = Math.ceil((4 + length) / 8) * 8
-  page.start = page.values - 4 - length
+  const repetition = listLength === null ? 0 : 4 + packed.length + groups
+  page.values = Math.ceil((repetition + 4 + length) / 8) * 8
+  page.start = page.values - 4 - length - repetition
   page.end = page.values
-  page.count = rows - nulls
+  page.count = slots - nulls
   page.reserve(page.values)
   const { bytes, start } = page
-  new DataView(bytes.buffer).setUint32(start, length, true)
-  bytes.set(run, start + 4)
-  const at = start + 4 + run.length
+  if (listLength !== null) putRepetition(bytes, putRun(bytes, start, packed, groups), slots, listLength)
+  const at = putRun(bytes, start + repetition, run, length - run.length)
   if (nulls === 0) bytes[at] = 1
   else putValidity(bytes, at, groups, pieces)
+}
+
+/** Puts the head of a run whose own bytes are `size`; returns where they go. */
+function putRun(bytes: Uint8Array, at: number, run: readonly number[], size: number): number {
+  new DataView(bytes.buffer).setUint32(at, run.length + size, true)
+  bytes.set(run, at + 4)
+  return at + 4 + run.length
+}
+
+/** 0 for the first element of each list, 1 for the others. */
+function putRepetition(bytes: Uint8Array, at: number, slots: number, listLength: number): void {
+  bytes.fill(0xff, at, at + Math.ceil(slots / 8))
+  for (let slot = 0; slot < slots; slot += listLength) {
+    bytes[at + (slot >> 3)] = (bytes[at + (slot >> 3)] as number) & ~(1 << (slot & 7))
+  }
 }
 
 function putValidity(bytes: Uint8Array, at: number, groups: number, pieces: readonly Piece[]): void {
   bytes.fill(0, at, at + groups)
   let bit = 0
-  for (const { vector, rows } of pieces) {
-    const whole = rows >> 3
+  for (const { vector, slots } of pieces) {
+    const whole = slots >> 3
     if ((bit & 7) === 0 && vector.validity === null) bytes.fill(0xff, at + (bit >> 3), at + (bit >> 3) + whole)
     else if ((bit & 7) === 0 && vector.validity !== null) bytes.set(vector.validity.subarray(0, whole), at + (bit >> 3))
     const done = (bit & 7) === 0 ? whole * 8 : 0
-    for (let row = done; row < rows; row++) {
-      if (!isNull(vector, row))
-        bytes[at + ((bit + row) >> 3)] = (bytes[at + ((bit + row) >> 3)] as number) | (1 << ((bit + row) & 7))
+    for (let slot = done; slot < slots; slot++) {
+      if (!isNull(vector, slot))
+        bytes[at + ((bit + slot) >> 3)] = (bytes[at + ((bit + slot) >> 3)] as number) | (1 << ((bit + slot) & 7))
     }
-    bit += rows
+    bit += slots
   }
 }
 
@@ -101,11 +118,11 @@ function putBooleans(page: PageBuffer, pieces: readonly Piece[]): void {
   page.reserve(page.values + size)
   page.bytes.fill(0, page.values, page.values + size)
   let bit = 0
-  for (const { vector, rows } of pieces) {
+  for (const { vector, slots } of pieces) {
     const { values } = vector as FixedVector
-    for (let row = 0; row < rows; row++) {
-      if (isNull(vector, row)) continue
-      const value = ((values[row >> 3] as number) >> (row & 7)) & 1
+    for (let slot = 0; slot < slots; slot++) {
+      if (isNull(vector, slot)) continue
+      const value = ((values[slot >> 3] as number) >> (slot & 7)) & 1
       const at = page.values + (bit >> 3)
       page.bytes[at] = (page.bytes[at] as number) | (value << (bit & 7))
       bit++
@@ -115,36 +132,36 @@ function putBooleans(page: PageBuffer, pieces: readonly Piece[]): void {
 }
 
 /** Values of one, two or four 32-bit words. */
-function putFixed(page: PageBuffer, vector: FixedVector, rows: number, width: 1 | 2 | 4): void {
+function putFixed(page: PageBuffer, vector: FixedVector, slots: number, width: 1 | 2 | 4): void {
   const from = wordsOf(vector.values)
   const to = page.words
   let at = page.end >> 2
   if (vector.validity === null) {
-    to.set(from.subarray(0, rows * width), at)
-    at += rows * width
+    to.set(from.subarray(0, slots * width), at)
+    at += slots * width
   } else {
-    for (let row = 0; row < rows; row++) {
-      if (isNull(vector, row)) continue
-      for (let word = 0; word < width; word++) to[at++] = from[row * width + word] as number
+    for (let slot = 0; slot < slots; slot++) {
+      if (isNull(vector, slot)) continue
+      for (let word = 0; word < width; word++) to[at++] = from[slot * width + word] as number
     }
   }
   page.end = at << 2
 }
 
-function putInt16(page: PageBuffer, vector: FixedVector, rows: number): void {
+function putInt16(page: PageBuffer, vector: FixedVector, slots: number): void {
   let at = page.end >> 2
-  for (let row = 0; row < rows; row++) if (!isNull(vector, row)) page.words[at++] = vector.values[row] as number
+  for (let slot = 0; slot < slots; slot++) if (!isNull(vector, slot)) page.words[at++] = vector.values[slot] as number
   page.end = at << 2
 }
 
 /** 16 bytes little-endian become INT32, INT64 or 16 bytes big-endian. */
-function putDecimals(page: PageBuffer, vector: FixedVector, rows: number, type: ParquetType, name: string): void {
+function putDecimals(page: PageBuffer, vector: FixedVector, slots: number, type: ParquetType, name: string): void {
   const from = wordsOf(vector.values)
   const width = type === 'INT32' ? 1 : type === 'INT64' ? 2 : 4
   let at = page.end >> 2
-  for (let row = 0; row < rows; row++) {
-    if (isNull(vector, row)) continue
-    const first = row * 4
+  for (let slot = 0; slot < slots; slot++) {
+    if (isNull(vector, slot)) continue
+    const first = slot * 4
     const top = from[first + 3] as number
     if (top === NAN_TOP && !from[first] && !from[first + 1] && !from[first + 2]) throw notRepresentable(name, 'NaN')
     if (width === 4) {
@@ -161,14 +178,14 @@ function putDecimals(page: PageBuffer, vector: FixedVector, rows: number, type: 
 }
 
 /** Length and bytes of each value. */
-function putByteArrays(page: PageBuffer, vector: VariableVector, rows: number): void {
+function putByteArrays(page: PageBuffer, vector: VariableVector, slots: number): void {
   const { offsets, data } = vector
   const { bytes } = page
   let at = page.end
-  for (let row = 0; row < rows; row++) {
-    if (isNull(vector, row)) continue
-    const from = offsets[row] as number
-    const length = (offsets[row + 1] as number) - from
+  for (let slot = 0; slot < slots; slot++) {
+    if (isNull(vector, slot)) continue
+    const from = offsets[slot] as number
+    const length = (offsets[slot + 1] as number) - from
     bytes[at] = length
     bytes[at + 1] = length >> 8
     bytes[at + 2] = length >> 16

@@ -1,6 +1,7 @@
-// Which Parquet type each column kind becomes. Every column is OPTIONAL, for any query column may be NULL.
-import type { ParquetType, SchemaElement } from 'hyparquet'
-import type { Column, ColumnKind } from '../../topics/columns.ts'
+// Which Parquet type each column kind becomes. Every column is OPTIONAL, for any query column may be NULL; but for lists,
+// which only models give.
+import type { FieldRepetitionType, ParquetType, SchemaElement } from 'hyparquet'
+import { type Column, type ColumnKind, elementsOf } from '../../topics/columns.ts'
 
 /**
  * | kind | Parquet |
@@ -13,9 +14,15 @@ import type { Column, ColumnKind } from '../../topics/columns.ts'
  * | uuid | UUID |
  * | date | DATE |
  * | timestamp, timestamptz | TIMESTAMP(MICROS), not adjusted, adjusted to UTC |
+ * | a list | LIST in three levels: required group, repeated group `list`, required `element` |
  */
 export function parquetSchema(columns: readonly Column[]): SchemaElement[] {
-  return [{ name: 'schema', num_children: columns.length }, ...columns.map(schemaElement)]
+  return [{ name: 'schema', num_children: columns.length }, ...columns.flatMap(schemaElements)]
+}
+
+/** Names that lead to the values of a column. */
+export function schemaPath({ name, length }: Column): string[] {
+  return length === undefined ? [name] : [name, 'list', 'element']
 }
 
 /** Physical type of a column. */
@@ -25,12 +32,24 @@ export function physicalType(column: Column): ParquetType {
   return precision <= 9 ? 'INT32' : precision <= 18 ? 'INT64' : 'FIXED_LEN_BYTE_ARRAY'
 }
 
-function schemaElement(column: Column): SchemaElement {
+/** Source: Parquet's LogicalTypes.md, "Lists". */
+function schemaElements(column: Column): SchemaElement[] {
+  const { name, length } = column
+  if (length === undefined) return [schemaElement(column, 'OPTIONAL')]
+  const list = { converted_type: 'LIST', logical_type: { type: 'LIST' } } as const
+  return [
+    { name, repetition_type: 'REQUIRED', num_children: 1, ...list },
+    { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+    schemaElement({ ...elementsOf(column), name: 'element' }, 'REQUIRED'),
+  ]
+}
+
+function schemaElement(column: Column, repetition: FieldRepetitionType): SchemaElement {
   const type = physicalType(column)
   return {
     name: column.name,
     type,
-    repetition_type: 'OPTIONAL',
+    repetition_type: repetition,
     ...(type === 'FIXED_LEN_BYTE_ARRAY' ? { type_length: 16 } : {}),
     ...annotation(column),
   }

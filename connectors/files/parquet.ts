@@ -7,10 +7,10 @@ import type { ColumnChunk, CompressionCodec, ParquetType } from 'hyparquet'
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
 import { writePageHeader } from 'hyparquet-writer/src/datapage.js'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
-import type { Column, ColumnBatch, Vector } from '../../topics/columns.ts'
+import { type Column, type ColumnBatch, type Vector, valueCount } from '../../topics/columns.ts'
 import type { SyncPartEncoder } from './encoder.ts'
 import { buildPage, PageBuffer, type Piece, plainSize } from './parquet-page.ts'
-import { parquetSchema, physicalType } from './parquet-schema.ts'
+import { parquetSchema, physicalType, schemaPath } from './parquet-schema.ts'
 import { columnStatistics } from './parquet-statistics.ts'
 
 /** Raw bytes after which a page ends, at a chunk's end: what readers take as their unit of work. */
@@ -62,7 +62,7 @@ export function parquetEncoder(
     const rows = group.reduce((sum, batch) => sum + batch.rows, 0)
     if (rows > 0) {
       const start = out.offset
-      const chunks = columns.map((column, c) => writeColumn(out, codec, page, column, piecesOf(group, c)))
+      const chunks = columns.map((column, c) => writeColumn(out, codec, page, column, piecesOf(group, column, c)))
       file.row_groups.push({
         columns: chunks,
         num_rows: BigInt(rows),
@@ -92,10 +92,10 @@ export function parquetEncoder(
   }
 }
 
-function piecesOf(group: readonly ColumnBatch[], column: number): Piece[] {
+function piecesOf(group: readonly ColumnBatch[], column: Column, c: number): Piece[] {
   return group
     .filter((batch) => batch.rows > 0)
-    .map((batch) => ({ vector: batch.vectors[column] as Vector, rows: batch.rows }))
+    .map((batch) => ({ vector: batch.vectors[c] as Vector, slots: valueCount(column, batch.rows) }))
 }
 
 function writeColumn(
@@ -108,15 +108,15 @@ function writeColumn(
   const type = physicalType(column)
   const statistics = columnStatistics(column, type)
   const start = out.offset
-  let rows = 0
+  let slots = 0
   let values = 0
   let raw = 0
   for (const pagePieces of pagesOf(pieces, type)) {
     buildPage(page, column, type, pagePieces)
     statistics.add(page)
-    const pageRows = pagePieces.reduce((sum, piece) => sum + piece.rows, 0)
-    raw += writePage(out, codec, page.body(), pageRows)
-    rows += pageRows
+    const pageSlots = pagePieces.reduce((sum, piece) => sum + piece.slots, 0)
+    raw += writePage(out, codec, page.body(), pageSlots)
+    slots += pageSlots
     values += page.count
   }
   return {
@@ -124,13 +124,13 @@ function writeColumn(
     meta_data: {
       type,
       encodings: ['PLAIN', 'RLE'],
-      path_in_schema: [column.name],
+      path_in_schema: schemaPath(column),
       codec: codec.codec,
-      num_values: BigInt(rows),
+      num_values: BigInt(slots),
       total_uncompressed_size: BigInt(raw),
       total_compressed_size: BigInt(out.offset - start),
       data_page_offset: BigInt(start),
-      statistics: { ...statistics.result(), null_count: BigInt(rows - values) },
+      statistics: { ...statistics.result(), null_count: BigInt(slots - values) },
     },
   }
 }
@@ -151,7 +151,7 @@ function pagesOf(pieces: readonly Piece[], type: ParquetType): Piece[][] {
 }
 
 /** Returns the bytes that the page would take uncompressed, its header included. */
-function writePage(out: ByteWriter, { compress }: Codec, body: Uint8Array, rows: number): number {
+function writePage(out: ByteWriter, { compress }: Codec, body: Uint8Array, slots: number): number {
   const compressed = compress(body)
   const start = out.offset
   writePageHeader(out, {
@@ -159,7 +159,7 @@ function writePage(out: ByteWriter, { compress }: Codec, body: Uint8Array, rows:
     uncompressed_page_size: body.length,
     compressed_page_size: compressed.length,
     data_page_header: {
-      num_values: rows,
+      num_values: slots,
       encoding: 'PLAIN',
       definition_level_encoding: 'RLE',
       repetition_level_encoding: 'RLE',

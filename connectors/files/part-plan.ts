@@ -1,6 +1,6 @@
 // How a lane is cut into part files and row groups: by seq alone, from what the job's snapshot says. The clock and the
 // data have no say, so that a replay makes the same files again. Pure.
-import type { Column, ColumnKind } from '../../topics/columns.ts'
+import { type Column, type ColumnKind, valueCount } from '../../topics/columns.ts'
 import type { JobOutput } from '../../topics/jobs.ts'
 
 /** Chunks of each part file (a multiple of `groupChunks`) and of each row group in it. */
@@ -80,5 +80,5 @@ function rawBytes({ kind }: Column): number {
 }
 
 function sum(columns: readonly Column[], bytes: (column: Column) => number): number {
-  return columns.reduce((total, column) => total + bytes(column), 0)
+  return columns.reduce((total, column) => total + valueCount(column, 1) * bytes(column), 0)
 }

@@ -1,6 +1,6 @@
 // Rows as Avro in the Confluent wire format: a zero byte, the schema's id in the registry (4 bytes, big-endian), then the
 // record's binary encoding. Source: Avro specification 1.12, "Binary Encoding".
-import { type Column, fixed, isNull, isVariable, type Vector, variable } from '../../topics/columns.ts'
+import { type Column, elementsOf, fixed, isNull, isVariable, type Vector, variable } from '../../topics/columns.ts'
 import { ConnectorError } from '../connector.ts'
 import { TextBuffer } from '../files/text-buffer.ts'
 import { isAvroDecimal } from './avro-schema.ts'
@@ -30,6 +30,7 @@ export function avroRows(columns: readonly Column[], schemaId: number): EncodeRo
 }
 
 function avroCell(out: TextBuffer, column: Column, vector: Vector): Cell {
+  if (column.length !== undefined) return arrayCell(out, column.length, avroCell(out, elementsOf(column), vector))
   if (isVariable(column.kind)) {
     const { offsets, data } = variable(vector)
     return (row) => {
@@ -81,6 +82,15 @@ function avroCell(out: TextBuffer, column: Column, vector: Vector): Cell {
       return isAvroDecimal(column) ? decimalCell(out, column, vector) : measuredText(out, column, vector)
     default:
       return measuredText(out, column, vector)
+  }
+}
+
+/** One block of all elements, then the empty block that ends an array. */
+function arrayCell(out: TextBuffer, length: number, element: Cell): Cell {
+  return (row) => {
+    putInt(out, length)
+    for (let i = 0; i < length; i++) element(row * length + i)
+    out.byte(0)
   }
 }
 

@@ -1,6 +1,6 @@
 // The Avro schema of a topic's values: one record, every field nullable with null as its default, so that a later job with
 // more or fewer columns stays compatible both ways. Source: Avro specification 1.12, "Names" and "Logical Types".
-import type { Column } from '../../topics/columns.ts'
+import { type Column, elementsOf } from '../../topics/columns.ts'
 import type { Problem } from '../connector.ts'
 
 /**
@@ -70,6 +70,7 @@ export function isAvroDecimal({ precision = 38, scale = 0 }: Column): boolean {
 }
 
 function avroType(column: Column): unknown {
+  if (column.length !== undefined) return { type: 'array', items: avroType(elementsOf(column)) }
   switch (column.kind) {
     case 'bool':
       return 'boolean'

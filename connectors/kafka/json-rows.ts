@@ -1,7 +1,7 @@
 // Rows as JSON objects, one a record, without loss: integers are numbers with all their digits (JavaScript readers need a
 // parser that keeps int64; Java's, Python's and Go's do), decimals and numerics are strings, because most parsers would make
 // doubles of them. NaN and infinities are strings too (JSON has no such numbers), binary is base64, times are ISO 8601.
-import { type Column, fixed, isNull, type Vector, variable } from '../../topics/columns.ts'
+import { type Column, elementsOf, fixed, isNull, type Vector, variable } from '../../topics/columns.ts'
 import type { TextBuffer } from '../files/text-buffer.ts'
 import { type Cell, textCell } from './cell-text.ts'
 import type { EncodeRows } from './row-encoder.ts'
@@ -9,6 +9,9 @@ import type { EncodeRows } from './row-encoder.ts'
 const QUOTE = 34
 const BACKSLASH = 92
 const CLOSE = 125
+const OPEN_LIST = 91
+const CLOSE_LIST = 93
+const COMMA = 44
 
 const NULL = Buffer.from('null')
 
@@ -31,6 +34,7 @@ export function jsonRows(columns: readonly Column[]): EncodeRows {
 }
 
 function jsonCell(out: TextBuffer, column: Column, vector: Vector): Cell {
+  if (column.length !== undefined) return listCell(out, column.length, jsonCell(out, elementsOf(column), vector))
   const plain = textCell(out, column, vector)
   switch (column.kind) {
     case 'float32':
@@ -58,6 +62,16 @@ function jsonCell(out: TextBuffer, column: Column, vector: Vector): Cell {
     // json and jsonb are JSON already; the others are numbers and booleans.
     default:
       return plain
+  }
+}
+
+function listCell(out: TextBuffer, length: number, element: Cell): Cell {
+  return (row) => {
+    for (let i = 0; i < length; i++) {
+      out.byte(i === 0 ? OPEN_LIST : COMMA)
+      element(row * length + i)
+    }
+    out.byte(CLOSE_LIST)
   }
 }
 

@@ -1,6 +1,7 @@
 // Arrow buffers → COPY BINARY fields, a column at a time: the counterpart of column-builders.ts. A typed array is little-endian and
 // the wire big-endian, so everything travels as 32-bit words, whatever the type means.
 import { type Column, fixed, isVariable, type Vector, variable } from '../../topics/columns.ts'
+import { listWriter } from './list-writer.ts'
 import { decimalToNumeric, MAX_DECIMAL_BYTES, maxNumericBytes, textToNumeric } from './numeric.ts'
 
 /** A message in the making. */
@@ -41,6 +42,7 @@ export function bit(bitmap: Uint8Array, i: number): boolean {
 }
 
 export function columnWriter(column: Column, vector: Vector, rows: number): ColumnWriter {
+  if (column.length !== undefined) return listWriter(column, column.length, fixed(vector).values)
   const { validity } = vector
   if (column.kind === 'decimal') {
     return variableWriter(encodeDecimals(column, vector, rows), validity, 0)

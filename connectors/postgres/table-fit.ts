@@ -11,7 +11,7 @@ export interface TargetColumn {
   readonly name: string
   /** As people write it, e.g. `numeric(10,2)`. */
   readonly type: string
-  /** `pg_type.typname`, of a domain that of its base type. */
+  /** `pg_type.typname`, of a domain that of its base type, of an array that of its elements. */
   readonly base: string
   readonly typmod: number
   readonly required: boolean
@@ -23,21 +23,32 @@ export interface TargetColumn {
   readonly assignable: boolean | null
 }
 
-/** Assignment casts are those of pg_cast, and any type to text. Source: PostgreSQL, "CREATE CAST". */
+/** The type itself, of an array its elements'. A true array type has no array type of its own, unlike int2vector. */
+function itemOf(type: string): string {
+  return `CASE WHEN ${type}.typcategory = 'A' AND ${type}.typarray = 0 THEN ${type}.typelem ELSE ${type}.oid END`
+}
+
+/**
+ * Assignment casts are those of pg_cast, and any type to text; of arrays, those of their elements. Source: PostgreSQL,
+ * "CREATE CAST" and find_coercion_pathway().
+ */
 const COLUMNS_SQL = `
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, base.typname AS base,
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, item.typname AS base,
   CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod,
   (a.attnotnull OR t.typnotnull) AND NOT a.atthasdef AND t.typdefault IS NULL AND a.attidentity = '' AS required,
   CASE WHEN a.attgenerated <> '' THEN 'expression' WHEN a.attidentity = 'a' THEN 'identity' END AS generated,
   has_column_privilege(a.attrelid, a.attnum, 'INSERT') AS may_insert,
   has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update,
   has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS may_select,
-  o.type IS NOT NULL AND (o.type = base.oid OR base.typcategory = 'S'
-    OR EXISTS (SELECT FROM pg_cast WHERE castsource = o.type AND casttarget = base.oid AND castcontext IN ('a', 'i'))) AS assignable
+  o.oid IS NOT NULL AND (base.typcategory = 'S' OR (o.oid = o.item) = (base.oid = item.oid)
+    AND (o.item = item.oid OR item.typcategory = 'S'
+      OR EXISTS (SELECT FROM pg_cast WHERE castsource = o.item AND casttarget = item.oid AND castcontext IN ('a', 'i')))) AS assignable
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
-LEFT JOIN (SELECT name, type::regtype::oid AS type FROM unnest($2::text[], $3::text[]) AS given (name, type)) AS o ON o.name = a.attname
+JOIN pg_type item ON item.oid = ${itemOf('base')}
+LEFT JOIN (SELECT name, t.oid, ${itemOf('t')} AS item
+  FROM unnest($2::text[], $3::text[]) AS given (name, type) JOIN pg_type t ON t.oid = type::regtype) AS o ON o.name = a.attname
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
 
 export async function targetColumns(

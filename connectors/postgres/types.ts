@@ -1,5 +1,5 @@
 // Postgres types and ours: which column a described field becomes, and which type a column gets in a table of the sink.
-import type { Column, ColumnKind } from '../../topics/columns.ts'
+import { type Column, type ColumnKind, elementsOf } from '../../topics/columns.ts'
 
 /** Type oids are fixed for built-in types. Source: src/include/catalog/pg_type.dat. */
 const KINDS: ReadonlyMap<number, ColumnKind> = new Map([
@@ -23,6 +23,12 @@ const KINDS: ReadonlyMap<number, ColumnKind> = new Map([
 ])
 
 const NUMERIC_OID = 1700
+
+/** What the elements of an array in binary format are declared as. Of a kind with several types, the first. */
+export function oidOf(kind: ColumnKind): number {
+  for (const [oid, each] of KINDS) if (each === kind) return oid
+  throw new TypeError(`expected a kind with a type of its own, got ${kind}`)
+}
 
 /** A field of a result as the server describes it, with what the catalog says of its type. */
 export interface DescribedField {
@@ -84,6 +90,7 @@ const KEPT_TYPES: Partial<Record<ColumnKind, RegExp>> = {
  * taken over; enums and other types of the source's own become text.
  */
 export function sqlTypeOf(column: Column): string {
+  if (column.length !== undefined) return `${sqlTypeOf(elementsOf(column))}[]`
   if (column.kind === 'decimal')
     return `numeric(${wholeNumber(column.precision ?? 38)},${wholeNumber(column.scale ?? 0)})`
   const { sqlType } = column

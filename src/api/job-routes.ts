@@ -2,6 +2,7 @@
 import { type FastifyPluginAsyncTypebox, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { kindName } from '../../topics/columns.ts'
 import { JOB_STATUSES, type JobSnapshot } from '../../topics/jobs.ts'
 import { JobRequest } from '../job/spec.ts'
 import type { ProcessContext } from '../process.ts'
@@ -95,7 +96,7 @@ export function jobRoutes(
       input_row_count_estimated: plan.rows_estimated,
       estimated_duration_minutes: Math.round(minutes * 1000) / 1000,
       columns: plan.output_columns.map((columns) =>
-        columns.map(({ name, kind, sqlType }) => ({ name, type: sqlType ?? kind })),
+        columns.map((column) => ({ name: column.name, type: column.sqlType ?? kindName(column) })),
       ),
       sample: sample?.rows ?? null,
       sample_errors: sample?.failed ?? [],

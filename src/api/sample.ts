@@ -1,9 +1,9 @@
 // The first rows of a job that nobody has submitted yet, scored as a scorer would: what `validate_only` shows.
-import type { Column, ColumnBatch } from '../../topics/columns.ts'
+import { type Column, type ColumnBatch, elementsOf, type Vector } from '../../topics/columns.ts'
 import type { JobInput, JobPlan } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
 import { openSession } from '../model/session.ts'
-import { matchColumns, selectColumns } from '../model/signature.ts'
+import { matchColumns, selectScored } from '../model/signature.ts'
 import { type ModelStore, openModelStore } from '../model/store.ts'
 import type { ProcessContext } from '../process.ts'
 import { cellText } from '../scorer/cell-text.ts'
@@ -13,7 +13,9 @@ export const SAMPLE_ROWS = 3
 /** A query that has no row by then (a large sort) is shown without. */
 const READ_MS = 5_000
 
-export type SampleRow = Record<string, string | number | boolean | null>
+type Scalar = string | number | boolean | null
+
+export type SampleRow = Record<string, Scalar | Scalar[]>
 
 export interface Sample {
   readonly rows: SampleRow[]
@@ -37,8 +39,7 @@ export class Sampler {
     if (batch.rows === 0) return { rows: [], failed: [] }
     const signature = { inputs: model.inputs, outputs: model.outputs }
     const matched = matchColumns({ signature, features: model.features }, plan.query_columns)
-    const names = plan.scored_columns.map(({ name }) => name)
-    const selected = 'problems' in matched ? matched : selectColumns(matched.plan, names)
+    const selected = 'problems' in matched ? matched : selectScored(matched.plan, plan.scored_columns)
     if ('problems' in selected) throw new Error(selected.problems.map(({ detail }) => detail).join('; '))
     const session = await openSession(await (await this.#store).get(model.location, model.sha256))
     try {
@@ -67,14 +68,21 @@ function rowsOf(batch: ColumnBatch): SampleRow[] {
     Object.fromEntries(
       batch.columns.map((column, i) => {
         const vector = batch.vectors[i]
-        return [column.name, vector ? jsonCell(column, cellText(column, vector, row)) : null]
+        return [column.name, vector ? jsonCell(column, vector, row) : null]
       }),
     ),
   )
 }
 
+function jsonCell(column: Column, vector: Vector, row: number): SampleRow[string] {
+  const { length } = column
+  if (length === undefined) return scalarOf(column, cellText(column, vector, row))
+  const element = elementsOf(column)
+  return Array.from({ length }, (_, i) => scalarOf(element, cellText(element, vector, row * length + i)))
+}
+
 /** Numbers and booleans as such where JSON holds them without loss, everything else as text. */
-function jsonCell({ kind }: Column, text: string | null): SampleRow[string] {
+function scalarOf({ kind }: Column, text: string | null): Scalar {
   if (text === null) return null
   if (kind === 'bool') return text === 'true'
   if (!['int16', 'int32', 'int64', 'float32', 'float64'].includes(kind)) return text

@@ -24,7 +24,11 @@ export const OutputRequest = Type.Object(
       Type.Enum([...WRITE_MODES], { description: 'Default `overwrite`; for `kafka` `append`, the only one there' }),
     ),
     columns: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Only these columns, in this order' }),
+      Type.Array(Type.String({ minLength: 1 }), {
+        minItems: 1,
+        description:
+          'Only these columns, in this order; an output [N, K] of the model by its own name is one list column',
+      }),
     ),
     key_columns: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {

@@ -15,7 +15,7 @@ import {
 } from './scoring-plan.ts'
 
 export { validateFeatures } from './features.ts'
-export { type ScoringPlan, selectColumns } from './scoring-plan.ts'
+export { type ScoringPlan, selectColumns, selectScored } from './scoring-plan.ts'
 
 /** A registered model as far as columns are concerned: outputs as `probeOutputs` resolved them. */
 export interface MatchableModel {

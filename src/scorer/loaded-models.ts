@@ -5,7 +5,7 @@ import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
 import { ModelError } from '../model/model.ts'
 import { type ModelSession, openSession } from '../model/session.ts'
-import { matchColumns, type ScoringPlan, selectColumns } from '../model/signature.ts'
+import { matchColumns, type ScoringPlan, selectScored } from '../model/signature.ts'
 import type { ModelStore } from '../model/store.ts'
 
 /** Open models; more would only hold memory. */
@@ -83,8 +83,7 @@ export class LoadedModels {
       { signature: { inputs: model.inputs, outputs: model.outputs }, features: model.features },
       job.plan?.query_columns ?? [],
     )
-    const wanted = job.plan?.scored_columns.map((column) => column.name) ?? []
-    const selected = 'problems' in matched ? matched : selectColumns(matched.plan, wanted)
+    const selected = 'problems' in matched ? matched : selectScored(matched.plan, job.plan?.scored_columns ?? [])
     if ('problems' in selected)
       throw new ModelError('model_invalid', selected.problems.map(({ detail }) => detail).join('; '))
     this.#plans.set(job.job_id, selected.plan)

@@ -90,7 +90,8 @@ function passing(batch: ColumnBatch, column: Column): Vector {
 function predictionVector(prediction: Prediction, tensor: Tensor | undefined, rows: number): Vector {
   if (!tensor) throw new ModelError('output_shape', `expected output ${prediction.output} from the model, got none`)
   checkShape(prediction, tensor, rows)
-  const data = prediction.width === 1 ? tensor.data : everyNth(tensor.data, prediction.index, prediction.width, rows)
+  const { index, width } = prediction
+  const data = index === null || width === 1 ? tensor.data : everyNth(tensor.data, index, width, rows)
   if (isStrings(data)) return textVector(data)
   return { validity: null, nullCount: 0, values: columnValues(prediction, data) }
 }

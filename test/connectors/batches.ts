@@ -4,12 +4,15 @@ import { type Column, type ColumnBatch, isVariable, type Vector } from '../../to
 /** A value as text, number, bigint, boolean or bytes, whichever its kind needs; null for NULL. */
 export type Value = string | number | bigint | boolean | Uint8Array | null
 
+/** A row of a list. */
+export type ListValue = readonly (number | bigint)[]
+
 /** A batch of these columns; `rows[r][c]`. */
-export function batchOf(columns: readonly Column[], rows: readonly (readonly Value[])[]): ColumnBatch {
+export function batchOf(columns: readonly Column[], rows: readonly (readonly (Value | ListValue)[])[]): ColumnBatch {
   const vectors = columns.map((column, c) =>
     vectorOf(
       column,
-      rows.map((row) => row[c] ?? null),
+      rows.flatMap((row) => (row[c] ?? null) as Value | Value[]),
     ),
   )
   return { columns, vectors, rows: rows.length }

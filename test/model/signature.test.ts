@@ -3,7 +3,13 @@ import { describe, expect, test } from 'vitest'
 import { probeOutputs } from '../../src/model/probe.ts'
 import { predictionsOf } from '../../src/model/scoring-plan.ts'
 import { openSession } from '../../src/model/session.ts'
-import { type MatchableModel, matchColumns, selectColumns, validateFeatures } from '../../src/model/signature.ts'
+import {
+  type MatchableModel,
+  matchColumns,
+  selectColumns,
+  selectScored,
+  validateFeatures,
+} from '../../src/model/signature.ts'
 import type { Column, ColumnKind } from '../../topics/columns.ts'
 import { TENSOR_TYPES, type TensorSpec, type TensorType } from '../../topics/models.ts'
 import { expectNone, MODELS, modelBytes, problemsOf, registerFixture } from './fixtures.ts'
@@ -172,6 +178,87 @@ describe('selecting columns', () => {
     expect(problemsOf(selectColumns(await plan(), names))).toEqual([
       { code, pointer: '/output/columns', detail: expect.stringContaining(text) },
     ])
+  })
+})
+
+describe('lists', () => {
+  const [kinds, width] = [TENSOR_TYPES, 3]
+  const wide = model(
+    [{ name: 'x', type: 'float32', shape: [-1, 1] }],
+    kinds.map((type) => ({ name: type, type, shape: [-1, width] })),
+  )
+  const plan = (query: Record<string, ColumnKind> = {}) => planFor(wide, columns({ x: 'float32', ...query }))
+  const chosen = (names: string[], query?: Record<string, ColumnKind>) =>
+    expectNone(selectColumns(plan(query), names)).plan.outputColumns
+
+  test.each([
+    ['float32', 'float32'],
+    ['float64', 'float64'],
+    ['float16', 'float32'],
+    ['int8', 'int16'],
+    ['uint16', 'int32'],
+    ['uint32', 'int64'],
+    ['int64', 'int64'],
+  ] as const)('an output of %s by its own name is one column, a list of %s', (name, kind) => {
+    expect(chosen([name])).toEqual([{ name, kind, length: 3 }])
+  })
+
+  test('beside its single columns, in the order that was asked for', () => {
+    expect(chosen(['float32_2', 'float32', 'x', 'float32_0'])).toEqual([
+      { name: 'float32_2', kind: 'float32' },
+      { name: 'float32', kind: 'float32', length: 3 },
+      { name: 'x', kind: 'float32' },
+      { name: 'float32_0', kind: 'float32' },
+    ])
+  })
+
+  test('nobody gets one who does not ask; an output [N, 1] is a plain column by its own name', async () => {
+    expect(plan().outputColumns.every(({ length }) => length === undefined)).toBe(true)
+    const { model: regressor } = await registerFixture('test/fixtures/models/regressor.onnx')
+    const all = planFor(regressor, columns({ a: 'float32', b: 'float32' }))
+    expect(expectNone(selectColumns(all, ['variable'])).plan.outputColumns).toEqual(all.outputColumns)
+  })
+
+  test.each(['bool', 'string', 'uint64'])('%s has no list; its columns are named instead', (name) => {
+    expect(problemsOf(selectColumns(plan(), ['x', name]))).toEqual([
+      {
+        code: 'list_not_supported',
+        pointer: '/output/columns',
+        detail: `${name} has 3 elements of ${name} a row, and lists are of int16, int32, int64, float32, float64: name its columns instead, ${name}_0 … ${name}_2`,
+      },
+    ])
+  })
+
+  test('a name that nothing has is told with the lists that there are', () => {
+    const [problem] = problemsOf(selectColumns(plan(), ['score']))
+    expect(problem?.detail).toMatch(/no column score; there are x, .*float64_2, .*, float64/)
+    expect(problem?.detail).not.toMatch(/\bbool(,|$)/)
+  })
+
+  test('a query column of that name passes where the list is not asked for, and is a conflict where it is', () => {
+    const query = { float32: 'utf8', string: 'utf8' } as const
+    expect(plan(query).passthrough).toEqual(['float32', 'string'])
+    expect(chosen(['string', 'float32_0', 'float64'], query).map(({ kind }) => kind)).toEqual([
+      'utf8',
+      'float32',
+      'float64',
+    ])
+    expect(problemsOf(selectColumns(plan(query), ['float32']))).toEqual([
+      {
+        code: 'column_conflict',
+        pointer: '/output/columns',
+        detail: expect.stringContaining('float32 is both a column of the query and an output of the model'),
+      },
+    ])
+  })
+
+  test('an accepted job’s columns are found again, by their names and whether they are lists', () => {
+    const all = plan({ float32: 'utf8' })
+    const scored = [...all.outputColumns, { name: 'float64', kind: 'float64', length: 3 } as const]
+    const found = expectNone(selectScored(all, scored)).plan
+    expect(found.outputColumns).toEqual(scored)
+    expect(found.outputs[0]).toMatchObject({ from: 'query' })
+    expect(problemsOf(selectScored(all, [{ name: 'bool', kind: 'bool', length: 3 }]))[0]?.detail).toContain('bool')
   })
 })
 

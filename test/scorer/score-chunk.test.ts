@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest'
 import { ModelError, type Tensors } from '../../src/model/model.ts'
 import { matchColumns, type ScoringPlan, selectColumns } from '../../src/model/signature.ts'
 import { scoreChunk } from '../../src/scorer/score-chunk.ts'
-import type { ColumnBatch } from '../../topics/columns.ts'
-import { TENSOR_TYPES } from '../../topics/models.ts'
+import { type Column, type ColumnBatch, fixed, type Vector } from '../../topics/columns.ts'
+import { TENSOR_TYPES, type TensorType } from '../../topics/models.ts'
 import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
 import { expectNone, type MODELS, modelBytes, type Registered, register, registerFixture } from '../model/fixtures.ts'
 import { identityModel } from '../model/onnx-writer.ts'
@@ -296,6 +296,71 @@ describe('what is no row’s fault', () => {
     }
     expect((await scoreWith(tight(1))).failed).toEqual([])
     await expect(scoreWith(tight(0))).rejects.toMatchObject({ code: 'out_of_memory' })
+  })
+})
+
+describe('lists', () => {
+  const pair = (type: TensorType) => {
+    const value = { type, shape: ['N', 2] }
+    return register(identityModel([{ input: { name: 'x', ...value }, output: { name: 'y', ...value } }]), ['a', 'b'])
+  }
+  const chosen = (registered: Registered, batch: ColumnBatch, names: string[]) =>
+    expectNone(selectColumns(planFor(registered, batch), names)).plan
+  const elements = ({ columns, vectors, rows }: ColumnBatch) => {
+    const [{ name, kind, length }] = columns as [Column]
+    expect({ name, length }).toEqual({ name: 'y', length: 2 })
+    return valuesOf(kind, vectors[0] as Vector, rows * 2)
+  }
+
+  test.each(TENSOR_TYPES.filter((type) => !['bool', 'string', 'uint64'].includes(type)))(
+    '%s outputs of [N, 2] by their own name hold what their two columns do, row by row',
+    async (type) => {
+      const registered = await pair(type)
+      const batch = batchOf([
+        { name: 'a', kind: 'int16', values: [0, 1, 127] },
+        { name: 'b', kind: 'int16', values: [2, 3, 4] },
+      ])
+      const plan = chosen(registered, batch, ['y', 'y_0', 'y_1'])
+      const scored = await scoreChunk(registered.session, plan, batch)
+      const { columns, vectors } = decodeColumns(encodeColumns(scored.batch))
+      const [list, first, second] = columns.map(({ kind, length = 1 }, i) =>
+        valuesOf(kind, vectors[i] as Vector, 3 * length),
+      )
+      expect(list).toEqual(first?.flatMap((value, row) => [value, second?.[row]]))
+      expect(list?.map(Number)).toEqual([0, 2, 1, 3, 127, 4])
+    },
+  )
+
+  test('a tensor of the column’s own type is the vector', async () => {
+    const data = Float32Array.of(1, 2, 3, 4)
+    const registered = await pair('float32')
+    const batch = batchOf(['a', 'b'].map((name) => ({ name, kind: 'float32', values: [0, 0] })))
+    const session = {
+      ...registered.session,
+      run: async () => ({ y: { type: 'float32' as const, dims: [2, 2], data } }),
+    }
+    const scored = await scoreChunk(session, chosen(registered, batch, ['y']), batch)
+    expect(fixed(scored.batch.vectors[0] as Vector).values).toBe(data)
+  })
+
+  test('rows that are left out, before the run or in it, leave the others’ lists as they are', async () => {
+    const registered = await pair('int32')
+    const refusing = {
+      ...registered.session,
+      run: async (feeds: Tensors, fetches?: readonly string[]) => {
+        if (feeds.x && [...feeds.x.data].includes(13)) throw new ModelError('run_failed', 'thirteen')
+        return registered.session.run(feeds, fetches)
+      },
+    }
+    const batch = batchOf([
+      { name: 'a', kind: 'int32', values: [1, null, 13, 4, 5] },
+      { name: 'b', kind: 'int32', values: [10, 20, 30, 40, 13] },
+    ])
+    const scored = await scoreChunk(refusing, chosen(registered, batch, ['y']), batch)
+    expect(scored.failed.map(({ row }) => row)).toEqual([1, 2, 4])
+    expect(elements(scored.batch)).toEqual([1, 10, 4, 40])
+    const none = batchOf(['a', 'b'].map((name) => ({ name, kind: 'int32', values: [13] })))
+    expect(elements((await scoreChunk(refusing, chosen(registered, none, ['y']), none)).batch)).toEqual([])
   })
 })
 

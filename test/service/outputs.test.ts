@@ -1,4 +1,5 @@
 // Several outputs of one job: scored once, each with its own columns, offsets and progress; completed when all are.
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { duckdb } from '../connectors/files/duckdb.ts'
@@ -90,6 +91,35 @@ describe('a job with a table, Parquet, CSV and another table', () => {
       { output: { table_name: 'predictions.second' }, written_rows: ROWS, result: { rows: ROWS } },
     ])
   })
+})
+
+test('an output of the model by its own name is one list, with the values of its columns', async () => {
+  const columns = ['customer_id', 'label', 'probabilities']
+  await run(
+    service,
+    job('lists', [
+      { destination: 'table', table_name: 'predictions.list', columns: [...columns, 'probabilities_1'] },
+      { destination: 'parquet', path: 'list', columns },
+      { destination: 'csv', path: 'list-csv', columns },
+    ]),
+  )
+  const [table] = await service.query(
+    `SELECT count(*)::int AS n, count(DISTINCT customer_id)::int AS keys, min(pg_typeof(probabilities)::text) AS type,
+       bool_and(probabilities = ARRAY[probabilities_0, l.probabilities_1] AND s.probabilities_1 = l.probabilities_1) AS same
+     FROM predictions.list l JOIN predictions.lists s USING (customer_id, label)`,
+  )
+  expect(table).toEqual({ n: ROWS, keys: ROWS, type: 'real[]', same: true })
+
+  const lists = await service.query(
+    'SELECT customer_id, label, probabilities::float8[] AS probabilities FROM predictions.list ORDER BY customer_id',
+  )
+  const cast = 'SELECT customer_id, label, probabilities::FLOAT[] AS probabilities FROM'
+  expect(await duckdb(`${cast} ${filesOf('list', 'parquet')} ORDER BY customer_id`)).toEqual(lists)
+  expect(await duckdb(`${cast} ${filesOf('list-csv', 'csv')} ORDER BY customer_id`)).toEqual(lists)
+  for (const directory of ['list', 'list-csv']) {
+    const manifest = JSON.parse(await readFile(join(service.outputDir, directory, '_manifest.json'), 'utf8'))
+    expect(manifest.schema.at(-1)).toEqual({ name: 'probabilities', type: 'list<float32>' })
+  }
 })
 
 test('kill -9 of the sink in the middle: every key once in every output', async () => {

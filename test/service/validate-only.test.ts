@@ -44,6 +44,27 @@ test('the answer has the columns of each output and the first rows, scored as th
   expect(body.sample).toEqual(rows)
 })
 
+test('a list is an array in the sample', async () => {
+  const table = { destination: 'table', table_name: 'predictions.lists', columns: ['customer_id', 'probabilities'] }
+  const { body } = await validate(churnJob({ query: ORDERED, output: table }))
+  expect(body.columns[0][1]).toEqual({ name: 'probabilities', type: 'list<float32>' })
+  const { body: singly } = await validate(churnJob({ query: ORDERED }))
+  expect(body.sample).toEqual(
+    singly.sample.map(({ customer_id, probabilities_0, probabilities_1 }: JsonObject) => ({
+      customer_id,
+      probabilities: [probabilities_0, probabilities_1],
+    })),
+  )
+  const { status, body: refused } = await validate(
+    churnJob({ query: ORDERED.replace('total_charges', "total_charges, 'x' AS probabilities"), output: table }),
+  )
+  expect([status, refused.errors?.[0]?.code, refused.errors?.[0]?.pointer]).toEqual([
+    400,
+    'column_conflict',
+    '/output/columns',
+  ])
+})
+
 test('a fault is refused as it is at submission', async () => {
   const { status, body } = await validate(churnJob({ query: 'SELECT 1 AS tenure' }))
   expect(status).toBe(400)

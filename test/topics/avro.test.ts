@@ -64,6 +64,7 @@ const anyColumn: fc.Arbitrary<Column> = fc.record({
   kind: fc.constantFrom(...KINDS),
   precision: fc.nat(38),
   scale: fc.nat(38),
+  length: fc.nat(),
   sqlType: fc.string(),
 })
 

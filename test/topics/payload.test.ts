@@ -2,9 +2,10 @@
 import { type RecordBatch, RecordBatchReader, RecordBatchStreamWriter, tableFromArrays } from 'apache-arrow'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Column, ColumnBatch, ColumnKind, Vector } from '../../topics/columns.ts'
+import { type Column, type ColumnBatch, type ColumnKind, LIST_KINDS, type Vector } from '../../topics/columns.ts'
 import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
-import { anyValue, batchOf, KINDS, type Value, valuesOf } from './vectors.ts'
+import { python } from '../harness/python.ts'
+import { anyPresent, anyValue, batchOf, KINDS, type Value, valuesOf } from './vectors.ts'
 
 function columnOf(kind: ColumnKind): Column {
   const column = { name: `a ${kind} "é"`, kind, sqlType: `${kind}(1)` }
@@ -90,6 +91,84 @@ describe('what goes in comes out', () => {
     expect(valuesIn(decoded)).toEqual([
       [1, 2],
       ['a', 'bb'],
+    ])
+  })
+})
+
+describe('lists', () => {
+  const lists = (kind: ColumnKind, length: number, values: readonly Value[]) =>
+    batchOf([
+      { name: 'id', kind: 'int32', values: Array.from({ length: values.length / length }, (_, row) => row) },
+      { name: 'list', kind, length, values },
+    ])
+
+  test.each(LIST_KINDS)('of %s come out as they went in, chunk after chunk', (kind) => {
+    const shape = fc.record({ rows: fc.nat(20), length: fc.integer({ min: 2, max: 9 }), offset: fc.nat(8) })
+    const cases = shape.chain((each) => {
+      const size = each.rows * each.length
+      const values = fc.array(anyPresent(kind), { minLength: size, maxLength: size })
+      return fc.tuple(fc.constant(each), values, values)
+    })
+    fc.assert(
+      fc.property(cases, ([{ rows, length, offset }, ...chunks]) => {
+        for (const values of chunks) {
+          const decoded = decodeColumns(at(offset, encodeColumns(lists(kind, length, values))))
+          expect(decoded.columns).toEqual([
+            { name: 'id', kind: 'int32' },
+            { name: 'list', kind, length },
+          ])
+          expect(decoded.rows).toBe(rows)
+          expect(decoded.vectors[1]).toMatchObject({ validity: null, nullCount: 0 })
+          expect(valuesOf(kind, decoded.vectors[1] as Vector, values.length)).toEqual(values)
+        }
+      }),
+    )
+  })
+
+  test('of other lengths are not taken for one another, nor for plain columns, though the values are as many', () => {
+    const values = Array.from({ length: 12 }, (_, i) => i)
+    const plain = batchOf([{ name: 'list', kind: 'float32', values }])
+    const payloads = [2, 3, 4, 6].map((length) => encodeColumns(lists('float32', length, values)))
+    for (let time = 0; time < 2; time++) {
+      expect(
+        payloads.map((bytes) => decodeColumns(bytes)).map(({ columns, rows }) => [columns[1]?.length, rows]),
+      ).toEqual([2, 3, 4, 6].map((length) => [length, 12 / length]))
+      expect(decodeColumns(encodeColumns(plain)).columns).toEqual(plain.columns)
+    }
+  })
+
+  test('that end too early are a TypeError', () => {
+    const good = encodeColumns(lists('float64', 3, [1, 2, 3, 4, 5, 6]))
+    for (let length = 0; length < good.length; length++) {
+      let batch: ColumnBatch
+      try {
+        batch = decodeColumns(good.subarray(0, length))
+      } catch (error) {
+        expect(error).toBeInstanceOf(TypeError)
+        continue
+      }
+      if (batch.rows > 0) expect(valuesOf('float64', batch.vectors[1] as Vector, 6)).toEqual([1, 2, 3, 4, 5, 6])
+    }
+  })
+
+  test('are lists of one length to PyArrow', async () => {
+    const payload = encodeColumns(lists('int16', 3, [1, 2, 3, -4, -5, -6]))
+    const seen = await python(
+      `
+import base64, json, sys
+import pyarrow as pa
+table = pa.ipc.open_stream(base64.b64decode(sys.argv[1])).read_all()
+table.validate(full=True)
+print(json.dumps([str(table.schema.field('list').type), table.column('list').to_pylist()]))
+`,
+      [Buffer.from(payload).toString('base64')],
+    )
+    expect(seen).toEqual([
+      'fixed_size_list<item: int16 not null>[3]',
+      [
+        [1, 2, 3],
+        [-4, -5, -6],
+      ],
     ])
   })
 })

@@ -67,7 +67,8 @@ export function anyValue(kind: ColumnKind): fc.Arbitrary<Value> {
   return fc.option(anyPresent(kind), { nil: null, freq: 4 })
 }
 
-function anyPresent(kind: ColumnKind): fc.Arbitrary<Value> {
+/** Any value of a kind but NULL. */
+export function anyPresent(kind: ColumnKind): fc.Arbitrary<Value> {
   switch (kind) {
     case 'bool':
       return fc.boolean()

@@ -5,7 +5,7 @@ import { BARE_OUTPUT, type JobOutput } from '../../../topics/jobs.ts'
 import type { FailedRow } from '../../../topics/scored.ts'
 import { batchOf, type Value } from '../batches.ts'
 
-export { batchOf, type Value } from '../batches.ts'
+export { batchOf, type ListValue, type Value } from '../batches.ts'
 
 export const SCORES: readonly Column[] = [
   { name: 'customer_id', kind: 'int64' },

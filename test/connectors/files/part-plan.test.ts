@@ -14,6 +14,7 @@ const column = fc.constantFrom<Column>(
   { name: 'd', kind: 'binary' },
   { name: 'e', kind: 'decimal', precision: 38, scale: 2 },
   { name: 'f', kind: 'bool' },
+  { name: 'g', kind: 'float32', length: 768 },
 )
 const columns = fc.array(column, { minLength: 1, maxLength: 200 })
 const chunkRows = fc.integer({ min: 1, max: 1_000_000 })
@@ -37,6 +38,13 @@ describe('partPlan', () => {
         expect(plan.partChunks % plan.groupChunks).toBe(0)
         expect(partPlan(chunkRows, columns, output)).toEqual(plan)
       }),
+    )
+  })
+
+  test('a list is as wide as its elements as columns of their own', () => {
+    const singly = Array.from({ length: 768 }, (_, i): Column => ({ name: `g_${i}`, kind: 'float32' }))
+    expect(partPlan(100, [{ name: 'g', kind: 'float32', length: 768 }], PARQUET)).toEqual(
+      partPlan(100, singly, PARQUET),
     )
   })
 

@@ -11,14 +11,20 @@ export interface SeenStatistics {
   readonly max: string | null
 }
 
+/** A list is an array of its elements. */
+export type SeenValue = string | null | readonly SeenValue[]
+
 export interface SeenColumn {
+  /** Of the values, which in a list are elements. */
   readonly name: string
+  /** Names that lead to them, with points between. */
+  readonly path: string
   readonly physical: string
   /** JSON of the logical type, e.g. `{"Type": "Decimal", "precision": 9, "scale": 2}`. */
   readonly logical: unknown
   /** Type of the Arrow column that PyArrow reads it as. */
   readonly arrow: string
-  readonly values: readonly (string | null)[]
+  readonly values: readonly SeenValue[]
 }
 
 export interface SeenGroup {
@@ -60,6 +66,7 @@ def unscaled(value):
 
 def exact(type, value):
     if value is None: return None
+    if isinstance(value, list): return [exact(type.value_type, each) for each in value]
     if pa.types.is_boolean(type): return 'true' if value else 'false'
     if pa.types.is_floating(type): return struct.pack('<d', value).hex()
     if pa.types.is_decimal(type): return str(unscaled(value))
@@ -96,7 +103,7 @@ def group(found):
 def seen(path):
     with pq.ParquetFile(path) as file:
         table, meta = file.read(), file.metadata
-        columns = [{'name': schema.name, 'physical': schema.physical_type, 'logical': json.loads(schema.logical_type.to_json()),
+        columns = [{'name': schema.name, 'path': schema.path, 'physical': schema.physical_type, 'logical': json.loads(schema.logical_type.to_json()),
                     'arrow': str(table.schema.field(j).type), 'values': values(table.column(j))}
                    for j, schema in enumerate(file.schema.column(j) for j in range(meta.num_columns))]
         return {'createdBy': meta.created_by, 'rows': meta.num_rows, 'columns': columns,

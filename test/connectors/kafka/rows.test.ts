@@ -250,3 +250,36 @@ describe('keys', () => {
     )
   })
 })
+
+test.each([
+  [
+    'float32',
+    Float32Array.of(0.5, -1, 0.25, 3, 4, 5),
+    [
+      [0.5, -1, 0.25],
+      [3, 4, 5],
+    ],
+  ],
+  [
+    'int64',
+    BigInt64Array.of(1n, -2n, 1n << 40n, 4n, 5n, 6n),
+    [
+      [1n, -2n, 1n << 40n],
+      [4n, 5n, 6n],
+    ],
+  ],
+] as const)('a list of %s is an array, in Avro and in JSON', (kind, values, lists) => {
+  const columns: Column[] = [{ name: 'v', kind, length: 3 }]
+  const batch = { columns, vectors: [{ validity: null, nullCount: 0, values }], rows: 2 }
+  const encoded = (rows: EncodeRows) => {
+    const pieces = new Pieces()
+    rows(pieces.out, batch, () => pieces.end())
+    return [0, 1].map((i) => Buffer.from(pieces.at(i) as Buffer))
+  }
+  expect(encoded(avroRows(columns, 300)).map((bytes) => decodeAvro(columns, bytes))).toEqual(
+    lists.map((v) => ({ v: [...v] })),
+  )
+  expect(encoded(jsonRows(columns)).map((bytes) => JSON.parse(bytes.toString()))).toEqual(
+    lists.map((v) => ({ v: v.map(Number) })),
+  )
+})
