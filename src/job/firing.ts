@@ -3,7 +3,7 @@
 //
 // A time of the day (`30 2 * * *`) fires once on every day that fits: when the clocks skip it, at the first moment after
 // the gap; when they show it twice, the first time. What fits in every hour (`*/15 * * * *`) is an interval: it fires
-// whenever the clock shows such a time, so its firings stay as far apart as ever. Cron (Vixie's) does the same.
+// whenever the clock shows such a time, so its firings stay as far apart as ever. Cron (Vixie's) does much the same.
 import { type Cron, DAY_MS, isHourly, nextMatch } from './cron.ts'
 
 const SECOND_MS = 1_000
