@@ -2,6 +2,7 @@
 // exactly once. Connectors know nothing of Kafka's consumers or of a job's states; the roles in src/ call them.
 import type { Column, ColumnBatch } from '../topics/columns.ts'
 import type { Destination, JobInput, JobOutput } from '../topics/jobs.ts'
+import type { FailedRow } from '../topics/scored.ts'
 
 /** What connectors need to know of the service's settings. */
 export interface ConnectorSettings {
@@ -89,6 +90,8 @@ export interface SinkJob {
   readonly output: JobOutput
   /** Columns of every scored chunk, in order. */
   readonly columns: readonly Column[]
+  /** The column whose value names a row (`input.key_column`), if the job has one; a topic's records are keyed by it. */
+  readonly keyColumn: string | null
   /** Rows of a full chunk; file boundaries follow from it. */
   readonly chunkRows: number
   readonly lanes: readonly number[]
@@ -96,11 +99,11 @@ export interface SinkJob {
   readonly model: { readonly id: string; readonly version: number; readonly sha256: string }
 }
 
-/** A scored chunk in the order of its lane; `batch` has the rows that were scored, `failedRows` counts the others. */
+/** A scored chunk in the order of its lane; `batch` has the rows that were scored, `failed` the others. */
 export interface ScoredChunk {
   readonly seq: number
   readonly batch: ColumnBatch
-  readonly failedRows: number
+  readonly failed: readonly FailedRow[]
 }
 
 /**
@@ -121,7 +124,8 @@ export const LANE_START: LanePosition = { chunks: 0, rows: 0n, failedRows: 0n, b
  * Writes one lane of one attempt. The sink calls it from one place at a time, with chunks in order and without a gap,
  * beginning at `position.chunks`. Two processes may hold a writer of the same lane for a moment (a rebalance): what they
  * write must not double, so a writer that finds that another got further throws `ConnectorError('lane_taken', retriable)`.
- * After any rejected `write` or `end` the outcome may be unknown: close the writer and open the lane again.
+ * A chunk that does not follow is refused by `ConnectorError('chunk_gap', not retriable)`. After any rejected `write` or `end` the
+ * outcome may be unknown: close the writer and open the lane again.
  */
 export interface LaneWriter {
   /** What was durable when the lane was opened, then what `write` and `end` last returned. */

@@ -54,6 +54,9 @@ interface ServerPlan {
 // Enough of the log to show the cause of a failed start, not so much that it scrolls away.
 const LOG_TAIL_LINES = 15
 
+/** A second in all. */
+const CONNECT_TRIES = 50
+
 /** Locks the data directory, prepares it, starts the server and resolves once it accepts connections. */
 export async function startServer(plan: ServerPlan): Promise<EmbeddedServer> {
   const { name, options } = plan
@@ -82,7 +85,7 @@ export async function startServer(plan: ServerPlan): Promise<EmbeddedServer> {
     }
     guard.send(await plan.prepare())
     await Promise.race([readyLineSeen, failWhenGone(reports.gone), failAfter(plan.readyTimeoutMs)])
-    await canConnect(options.port)
+    await answering(options.port)
     return { pid: await reports.started, exited: reports.gone, stop }
   } catch (error) {
     await stop()
@@ -143,6 +146,18 @@ function failAfter(timeoutMs: number): Promise<never> {
   return new Promise((_, reject) => {
     setTimeout(() => reject(new Error(`it was not ready within ${timeoutMs / 1000} s`)), timeoutMs).unref()
   })
+}
+
+/** Some servers say that they are ready a moment before they listen. */
+async function answering(port: number): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await canConnect(port)
+    } catch (error) {
+      if (tries === CONNECT_TRIES) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
 }
 
 function canConnect(port: number): Promise<void> {

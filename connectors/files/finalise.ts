@@ -1,6 +1,7 @@
 // From staged parts to a result that readers see. Each step may be the last before a crash and all may run again: what
 // is staged and the old manifest stay until there is nothing left to do with them.
 import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
+import { publishErrors, removeErrors } from './errors.ts'
 import { stageEmptyPart } from './lane-writer.ts'
 import {
   MANIFEST,
@@ -14,6 +15,8 @@ import {
   SUCCESS,
 } from './manifest.ts'
 import {
+  hasLaterAttempt,
+  isPartOf,
   listStaging,
   type PartRecord,
   partNames,
@@ -31,10 +34,11 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
   const previous = await readManifest(store)
   const published = resultOf(previous, job)
   if (published !== undefined && (await succeeded(store))) {
-    await store.removeDirectory(stagingDirectory(job))
+    await endAttempt(store, job)
     return sinkResult(store, published)
   }
-  const parts = await verifiedParts(store, job, rows)
+  const staged = await verifiedParts(store, job, rows)
+  const parts = await partsToShow(store, job, staged)
   const manifest = nextManifest(
     previous,
     job,
@@ -45,29 +49,53 @@ export async function publishResult(store: FileStore, job: SinkJob, rows: bigint
   await store.remove([SUCCESS])
   // 2. The new files lie beside the old ones; their names differ by the job.
   await store.publish(parts.map((part) => stagedPart(job, part)))
+  await publishErrors(store, job, staged)
   // 3. The old files go while the old manifest still names them: nothing else in the directory is ours to remove.
   const current = new Set(manifest.files.map((file) => file.name))
   await store.remove((previous?.files ?? []).map((file) => file.name).filter((name) => !current.has(name)))
+  const listed = new Set(manifest.results.map((result) => result.result_id))
+  await removeErrors(store, (resultId) => !listed.has(resultId))
   // 4. The result is described, then declared.
   await store.put(MANIFEST, manifestBytes(manifest))
   await store.put(SUCCESS, new Uint8Array(0))
   // 5. Only now the records are not needed any more.
-  await store.removeDirectory(stagingDirectory(job))
+  await endAttempt(store, job)
   return sinkResult(store, resultOf(manifest, job) as ManifestResult)
 }
 
 /** Takes back what an attempt has staged, or had published before it failed. */
 export async function discardAttempt(store: FileStore, job: SinkJob): Promise<void> {
-  const manifest = await readManifest(store)
+  // A manifest that somebody has damaged names nothing that is kept for its sake.
+  const manifest = await readManifest(store).catch(unlessRetriable)
+  const parts = await readAllParts(store, job)
   if (resultOf(manifest, job) === undefined) {
-    const parts = await readAllParts(store, job)
     await store.withdraw(parts.map((part) => stagedPart(job, part)))
-    if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
+    await removeErrors(store, (resultId) => resultId === job.resultId)
   }
-  await store.removeDirectory(stagingDirectory(job))
+  // With parts, `publishResult` may have stopped in its middle; then the manifest's result, old or new, is not declared.
+  if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
+  await endAttempt(store, job)
 }
 
-/** The result from before is one again, if `publishResult` stopped before it took the first of its files. */
+/**
+ * Removes what is staged, and then the parts that writers have begun and nobody will publish: a crash left them, or another
+ * writer of the lane was faster. Here, and not when an attempt begins, because now nobody writes: with the directory gone,
+ * a writer that comes late takes its part back by itself. Of this job only; other jobs write to the same place.
+ */
+async function endAttempt(store: FileStore, job: SinkJob): Promise<void> {
+  await store.removeDirectory(stagingDirectory(job))
+  const stale = (await store.begun()).filter((part) => isPartOf(job, part.finalName))
+  // Names do not tell attempts apart. A later one was prepared before it began any of these, so looking after listing is
+  // enough: it sweeps when it ends, and this call may come from a controller that was replaced long ago.
+  if (stale.length > 0 && !(await hasLaterAttempt(store, job))) await store.forget(stale)
+}
+
+function unlessRetriable(error: unknown): null {
+  if (error instanceof ConnectorError && !error.retriable) return null
+  throw error
+}
+
+/** What the manifest lists is a result again if all of it is there: not after an overwrite took the first of its files. */
 async function redeclare(store: FileStore, manifest: Manifest): Promise<void> {
   if (await succeeded(store)) return
   const files = manifest.files.map(({ name, bytes }) => ({ name, finalName: name, receipt: '', bytes }))
@@ -78,9 +106,8 @@ export async function succeeded(store: FileStore): Promise<boolean> {
   return (await store.read(SUCCESS)) !== null
 }
 
-/** The parts to publish, after making sure that they are all rows of all lanes. */
+/** All parts, after making sure that they are all rows of all lanes. */
 async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Promise<PartRecord[]> {
-  const plan = await readPlan(store, job)
   const names = await listStaging(store, job)
   const lanes = await Promise.all(job.lanes.map((lane) => readLane(store, job, lane, names)))
   const faults = lanes.flatMap((lane, i) => laneFault(job.lanes[i] as number, lane))
@@ -92,10 +119,14 @@ async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Prom
   if (faults.length > 0) {
     throw new ConnectorError('rows_lost', `${store.location}: ${faults.join('; ')}`, { retriable: false })
   }
+  return parts
+}
+
+/** Parts with rows; one without when there is none: nothing to show, but the result must be readable. */
+async function partsToShow(store: FileStore, job: SinkJob, parts: readonly PartRecord[]): Promise<PartRecord[]> {
   const filled = parts.filter((part) => part.rows > 0)
   if (filled.length > 0) return filled
-  // Nothing to show, but the result must be readable: one file with columns and no row.
-  return [parts[0] ?? (await stageEmptyPart(store, job, plan))]
+  return [parts[0] ?? (await stageEmptyPart(store, job, await readPlan(store, job)))]
 }
 
 function laneFault(lane: number, { parts, end }: StagedLane): string[] {
@@ -108,7 +139,14 @@ function laneFault(lane: number, { parts, end }: StagedLane): string[] {
 
 function manifestFile(job: SinkJob, part: PartRecord): ManifestFile {
   const { final } = partNames(job, part.lane, part.k)
-  return { name: final, job_id: job.jobId, rows: part.rows, bytes: part.bytes, sha256: part.sha256 }
+  return {
+    name: final,
+    job_id: job.jobId,
+    result_id: job.resultId,
+    rows: part.rows,
+    bytes: part.bytes,
+    sha256: part.sha256,
+  }
 }
 
 function sinkResult(store: FileStore, { rows, bytes }: ManifestResult): SinkResult {

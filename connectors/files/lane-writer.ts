@@ -3,6 +3,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { ConnectorError, type LanePosition, type LaneWriter, type ScoredChunk, type SinkJob } from '../connector.ts'
 import type { PartEncoder } from './encoder.ts'
+import { PartErrors } from './errors.ts'
 import { partEncoder } from './format.ts'
 import { type PartPlan, partOf, partRange } from './part-plan.ts'
 import { advance, type PartRecord, partNames, putEnd, putPart, readPart } from './staging.ts'
@@ -17,6 +18,7 @@ interface OpenPart {
   bytes: number
   rows: number
   failedRows: number
+  readonly errors: PartErrors
 }
 
 export class FileLaneWriter implements LaneWriter {
@@ -48,7 +50,8 @@ export class FileLaneWriter implements LaneWriter {
       for (const chunk of chunks) {
         if (this.#position.done || chunk.seq !== this.#nextSeq) {
           const expected = this.#position.done ? 'no chunk after the end' : `chunk ${this.#nextSeq}`
-          throw new TypeError(`lane ${this.#lane} of ${this.#job.resultId}: expected ${expected}, got ${chunk.seq}`)
+          const message = `lane ${this.#lane} of ${this.#job.resultId}: expected ${expected}, got chunk ${chunk.seq}`
+          throw new ConnectorError('chunk_gap', message, { retriable: false })
         }
         await this.#add(chunk)
         this.#nextSeq++
@@ -94,7 +97,8 @@ export class FileLaneWriter implements LaneWriter {
     const part = this.#part
     await append(part, await part.encoder.add(chunk.batch))
     part.rows += chunk.batch.rows
-    part.failedRows += chunk.failedRows
+    part.failedRows += chunk.failed.length
+    part.errors.add(chunk.seq, chunk.failed)
   }
 
   async #finishPart(): Promise<void> {
@@ -124,7 +128,16 @@ async function openPart(store: FileStore, job: SinkJob, lane: number, k: number,
   const { staged, final } = partNames(job, lane, k)
   const encoder = partEncoder(job.output, job.columns, plan.groupChunks)
   const file = await store.begin(staged, final)
-  return { k, file, encoder, hash: createHash('sha256'), bytes: 0, rows: 0, failedRows: 0 }
+  return {
+    k,
+    file,
+    encoder,
+    hash: createHash('sha256'),
+    bytes: 0,
+    rows: 0,
+    failedRows: 0,
+    errors: new PartErrors(job, lane),
+  }
 }
 
 async function append(part: OpenPart, bytes: Uint8Array): Promise<void> {
@@ -146,6 +159,7 @@ async function commitPart(
   const record = { ...range, k, rows, failedRows, bytes, sha256: part.hash.digest('hex') }
   const there = await readPart(store, job, range.lane, k)
   if (there === null) {
+    await part.errors.stage(store, k)
     const receipt = await part.file.commit()
     await putPart(store, job, { ...record, receipt })
     return { ...record, receipt }

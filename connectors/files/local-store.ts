@@ -1,22 +1,29 @@
 // A result directory on a local (or mounted) disk. A file is written under a name of its own, synced, and renamed: a
 // reader, or a crash, sees the old file or the whole new one.
 import { randomBytes } from 'node:crypto'
+import type { Dirent } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ConnectorError } from '../connector.ts'
+import { writable } from './location.ts'
 import type { FileStore, PartFile, StagedPart } from './store.ts'
 
 export function openLocalStore(directory: string): FileStore {
   const at = (name: string) => join(directory, name)
   return {
     location: pathToFileURL(join(directory, '/')).href,
+    requireWritable: () => guarded(directory, () => requireWritable(directory)),
     createDirectory: (name) => guarded(name, () => makeDirectory(at(name))),
-    list: (name) => guarded(name, () => listFiles(at(name))),
+    list: (name) => guarded(name, () => listEntries(at(name), (entry) => entry.isFile())),
+    directories: (name) => guarded(name, () => listEntries(at(name), (entry) => entry.isDirectory())),
     read: (name) => guarded(name, () => unlessMissing(readFile(at(name)), null)),
     put: (name, bytes) => guarded(name, () => putWhole(at(name), bytes)),
     remove: (names) => guarded(directory, () => removeAll(names.map(at))),
     begin: (name) => guarded(name, () => beginPart(at(name))),
+    // A file that was not finished lies in the staging directory and goes with it.
+    begun: async () => [],
+    forget: async () => {},
     missing: (parts) => guarded(directory, () => missingParts(parts, at)),
     publish: (parts) => guarded(directory, () => publishAll(parts, at)),
     withdraw: (parts) => guarded(directory, () => withdrawAll(parts, at)),
@@ -32,10 +39,15 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-async function listFiles(path: string): Promise<string[]> {
+async function requireWritable(directory: string): Promise<void> {
+  const problem = await writable(directory)
+  if (problem !== null) throw new ConnectorError(problem.code, problem.detail, { retriable: false })
+}
+
+async function listEntries(path: string, wanted: (entry: Dirent) => boolean): Promise<string[]> {
   const entries = await unlessMissing(readdir(path, { withFileTypes: true }), [])
   return entries
-    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
+    .filter((entry) => wanted(entry) && !entry.name.startsWith('.'))
     .map((entry) => entry.name)
     .sort()
 }

@@ -1,26 +1,32 @@
-// From `output.path` to a directory that the service may write: what a request must not get past. Used by the sink's
-// check, and again before anything is created, because a link may have been placed there in between.
+// From `output.path` to a directory that the service may write, on disk or in an object store: what a request must not get
+// past. Used by the sink's check, and again before anything is created, because a link may have been placed there in between.
 import { constants } from 'node:fs'
 import { access, lstat, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Problem } from '../connector.ts'
+import { isRelative, isS3Url, locateS3 } from './s3-location.ts'
 
 const POINTER = '/output/path'
 
 /** Directory under which attempts are staged; also what a request's path must not name. */
 export const STAGING_ROOT = '_scoreline'
 
-/** The absolute directory, without links; or why not. */
+/** The absolute directory, without links, or the URL `s3://bucket/prefix/`; or why not. */
 export type Located = { readonly directory: string } | { readonly problem: Problem }
 
-/** Resolves `path` (a `file://` URL, an absolute path, or one relative to the first root) and checks that it is allowed. */
+/** Resolves `path` (a URL, an absolute path, or one relative to the first root) and checks that it is allowed. */
 export async function locate(path: string | null, outputRoots: readonly string[]): Promise<Located> {
   if (path === null || path.trim() === '') return refuse('path_required', 'expected a directory, got no path')
-  if (/^s3:\/\//i.test(path)) {
-    return refuse('store_not_supported', `${path}: results in S3 are not supported yet; give a directory`)
-  }
   const allowed = outputRoots.length > 0 ? outputRoots.join(', ') : 'none: OUTPUT_ROOTS is empty'
   const forbidden = (why: string) => refuse('path_not_allowed', `${path}: ${why}. Allowed roots: ${allowed}`)
+  const url = inFirstRoot(path, outputRoots[0])
+  if (isS3Url(url)) {
+    const located = locateS3(url, outputRoots)
+    if ('fault' in located) return forbidden(located.fault)
+    if (located.url.split('/').includes(STAGING_ROOT))
+      return forbidden(`${STAGING_ROOT} is for the service's own files`)
+    return { directory: located.url }
+  }
   const text = plainPath(path)
   if (text === null)
     return forbidden('expected a directory without . or .. segments, encoded dots or control characters')
@@ -50,6 +56,11 @@ export async function writable(directory: string): Promise<Problem | null> {
   } catch {
     return refuse('path_not_writable', `${ancestor}: the service may not write there`).problem
   }
+}
+
+/** A relative path in full where the first root is in an object store; there is no directory to resolve it against. */
+function inFirstRoot(path: string, root = ''): string {
+  return isS3Url(root) && isRelative(path) ? root + path : path
 }
 
 function refuse(code: string, detail: string): { problem: Problem } {

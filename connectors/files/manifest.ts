@@ -14,14 +14,17 @@ export const SUCCESS = '_SUCCESS'
 export interface ManifestFile {
   readonly name: string
   readonly job_id: string
+  readonly result_id: string
   readonly rows: number
   readonly bytes: number
   readonly sha256: string
 }
 
-/** What one job added. */
+/** What one output of a job added. */
 export interface ManifestResult {
   readonly job_id: string
+  /** Names the output of the job. */
+  readonly result_id: string
   readonly attempt: number
   readonly model: { readonly id: string; readonly version: number; readonly sha256: string }
   readonly rows: number
@@ -58,9 +61,10 @@ export async function readManifest(store: FileStore): Promise<Manifest | null> {
 /** The manifest once `job` with `files` is in: alone, or (`append`) beside what `previous` lists. */
 export function nextManifest(previous: Manifest | null, job: SinkJob, files: readonly ManifestFile[]): Manifest {
   const kept = job.output.mode === 'append' ? previous : null
-  const isOther = (entry: { job_id: string }) => entry.job_id !== job.jobId
+  const isOther = (entry: { result_id: string }) => entry.result_id !== job.resultId
   const result = {
     job_id: job.jobId,
+    result_id: job.resultId,
     attempt: job.attempt,
     model: { id: job.model.id, version: job.model.version, sha256: job.model.sha256 },
     ...totals(files),
@@ -79,8 +83,8 @@ export function nextManifest(previous: Manifest | null, job: SinkJob, files: rea
 /** What stays when this job's files are gone: the manifest itself if it does not list the job, null if nothing stays. */
 export function withoutJob(manifest: Manifest, job: SinkJob): Manifest | null {
   if (resultOf(manifest, job) === undefined) return manifest
-  const results = manifest.results.filter((result) => result.job_id !== job.jobId)
-  const files = manifest.files.filter((file) => file.job_id !== job.jobId)
+  const results = manifest.results.filter((result) => result.result_id !== job.resultId)
+  const files = manifest.files.filter((file) => file.result_id !== job.resultId)
   const newest = results.at(-1)
   return newest === undefined ? null : { ...manifest, ...newest, ...totals(files), results, files }
 }
@@ -89,9 +93,9 @@ export function manifestBytes(manifest: Manifest): Buffer {
   return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
 }
 
-/** What this job added, if the manifest has it. */
+/** What this output of the job added, if the manifest has it. */
 export function resultOf(manifest: Manifest | null, job: SinkJob): ManifestResult | undefined {
-  return manifest?.results.find((result) => result.job_id === job.jobId && result.attempt === job.attempt)
+  return manifest?.results.find((result) => result.result_id === job.resultId && result.attempt === job.attempt)
 }
 
 /** Why a job cannot add to what the manifest lists, or null when it can. */

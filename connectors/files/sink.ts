@@ -1,18 +1,20 @@
-// The sink for destinations `parquet` and `csv`: part files in a directory, visible as a whole once `_SUCCESS` is there.
+// The sink for destinations `parquet` and `csv`: part files in a directory or under a prefix of a bucket, visible as a whole once `_SUCCESS` is there.
 import type { Column } from '../../topics/columns.ts'
 import type { JobOutput } from '../../topics/jobs.ts'
 import { ConnectorError, type ConnectorSettings, type Problem, type Sink, type SinkJob } from '../connector.ts'
 import { expireResult } from './expire.ts'
+import { fileStores } from './file-stores.ts'
 import { discardAttempt, publishResult, succeeded } from './finalise.ts'
 import { FileLaneWriter } from './lane-writer.ts'
-import { openLocalStore } from './local-store.ts'
-import { locate, writable } from './location.ts'
+import { locate } from './location.ts'
 import { appendFault, readManifest, resultOf } from './manifest.ts'
 import { partPlan } from './part-plan.ts'
 import { listStaging, putPlan, readLane, readPlan } from './staging.ts'
 import type { FileStore, OpenStore } from './store.ts'
 
-export function createFilesSink(settings: ConnectorSettings, openStore: OpenStore = openLocalStore): Sink {
+export function createFilesSink(settings: ConnectorSettings, given?: OpenStore): Sink {
+  const stores = fileStores(settings)
+  const openStore = given ?? stores.open
   const storeOf = async (output: JobOutput) => openStore(await directoryOf(output, settings.outputRoots))
   const oneAtATime = exclusion()
   return {
@@ -22,15 +24,18 @@ export function createFilesSink(settings: ConnectorSettings, openStore: OpenStor
       const problems = [...modeProblems(output), ...columnProblems(output, columns)]
       const located = await locate(output.path, settings.outputRoots)
       if ('problem' in located) return [...problems, located.problem]
-      const unwritable = await writable(located.directory)
-      if (unwritable !== null) return [...problems, unwritable]
-      return [...problems, ...(await resultProblems(openStore(located.directory), output, columns).catch(asProblems))]
+      const store = await openStore(located.directory)
+      const place = async () => {
+        await store.requireWritable()
+        return resultProblems(store, output, columns)
+      }
+      return [...problems, ...(await place().catch(asProblems))]
     },
 
     async prepare(job) {
       const store = await storeOf(job.output)
       await refuseConflict(store, job)
-      await putPlan(store, job, partPlan(job.chunkRows, job.columns))
+      await putPlan(store, job, partPlan(job.chunkRows, job.columns, job.output))
     },
 
     async openLane(job, lane) {
@@ -58,7 +63,7 @@ export function createFilesSink(settings: ConnectorSettings, openStore: OpenStor
       await oneAtATime(store.location, () => expireResult(store, job))
     },
 
-    async close() {},
+    close: () => stores.close(),
   }
 }
 

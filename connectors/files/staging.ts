@@ -63,6 +63,12 @@ export function isPartOf(job: SinkJob, name: string): boolean {
   return part?.[1] === job.resultId
 }
 
+/** Whether a later attempt of the job is prepared. */
+export async function hasLaterAttempt(store: FileStore, job: SinkJob): Promise<boolean> {
+  const attempts = await store.directories(`${STAGING_ROOT}/${job.resultId}`)
+  return attempts.some((attempt) => Number(attempt) > job.attempt)
+}
+
 /** What the store must know of a part to publish it. */
 export function stagedPart(job: SinkJob, { lane, k, receipt, bytes }: PartRecord): StagedPart {
   const names = partNames(job, lane, k)

@@ -161,7 +161,7 @@ function advance(from: LanePosition, chunks: readonly ScoredChunk[], messages: r
   let { rows, failedRows, bytes } = from
   for (const chunk of chunks) {
     rows += BigInt(chunk.batch.rows)
-    failedRows += BigInt(chunk.failedRows)
+    failedRows += BigInt(chunk.failed.length)
   }
   for (const message of messages) bytes += BigInt(message.length)
   return { ...LANE_START, chunks: from.chunks + chunks.length, rows, failedRows, bytes }

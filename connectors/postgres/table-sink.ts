@@ -6,7 +6,15 @@ import { type Connections, connectionPools } from './connections.ts'
 import { withConnectorErrors } from './errors.ts'
 import { guardQuery } from './guard.ts'
 import { parseTableName, quoteTable, quoteText, type TableName } from './identifiers.ts'
-import { attemptCondition, createStaging, createStatements, LEDGER, RESULTS, stagingTable } from './ledger.ts'
+import {
+  attemptCondition,
+  createStaging,
+  createStatements,
+  LEDGER,
+  lockStatement,
+  RESULTS,
+  stagingTable,
+} from './ledger.ts'
 import { checkColumns, checkTarget } from './table-check.ts'
 import { finaliseTable } from './table-finalise.ts'
 import { checkKeys } from './table-keys.ts'
@@ -83,9 +91,11 @@ export function createTableSink(settings: ConnectorSettings): Sink {
             `SELECT to_regclass('${LEDGER}') IS NOT NULL AS ready`,
           )
           if (!rows[0]?.ready) return
-          // The ledger first, as in finalising: a writer holds its row there before it touches staging.
+          // Behind a `prepare` that is still at work for a process that has died: its table would stay for ever.
+          // Then the ledger, as in finalising: a writer holds its row there before it touches staging.
           await client.query(
-            `DELETE FROM ${LEDGER} WHERE ${attemptCondition(job)};
+            `${lockStatement(`job ${job.resultId}`)};
+DELETE FROM ${LEDGER} WHERE ${attemptCondition(job)};
 DROP TABLE IF EXISTS ${quoteTable(stagingTable(job.resultId, job.attempt))}`,
           )
         }),

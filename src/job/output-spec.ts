@@ -9,7 +9,10 @@ export const OutputRequest = Type.Object(
     connection: Type.Optional(Type.String({ minLength: 1, description: 'Database of a table; default `warehouse`' })),
     table_name: Type.Optional(Type.String({ minLength: 1, description: 'For `table`: `schema.table`' })),
     path: Type.Optional(
-      Type.String({ minLength: 1, description: 'For `parquet` and `csv`: a directory under OUTPUT_ROOTS' }),
+      Type.String({
+        minLength: 1,
+        description: 'For `parquet` and `csv`: a directory or `s3://bucket/prefix/` under OUTPUT_ROOTS',
+      }),
     ),
     topic: Type.Optional(Type.String({ minLength: 1, description: 'For `kafka`' })),
     format: Type.Optional(Type.Enum(['avro', 'json'])),

@@ -11,6 +11,7 @@ export function sinkJob(job: JobSnapshot, output: number): SinkJob {
     attempt: job.attempt,
     output: job.outputs[output] as JobOutput,
     columns: job.plan.output_columns[output] ?? [],
+    keyColumn: job.input.key_column,
     chunkRows: job.config.batch_size,
     lanes: job.lanes,
     model: { id: job.model_id, version: job.model_version, sha256: job.plan.model_sha256 },

@@ -1,15 +1,15 @@
-// Whether a record of a data topic is still wanted: its job is running, and this is its current attempt. Every worker
+// Whether a chunk or a read task is still wanted: its job is running, and this is its current attempt. Every worker
 // asks before it works, so the chunks of a cancelled, failed or superseded attempt are skipped at once everywhere.
 import type { ChunkId } from '../../topics/chunks.ts'
 import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { Views } from './views.ts'
 
-/** The job that a chunk is for, if the chunk is wanted. */
-export async function wantedJob(views: Views, id: ChunkId): Promise<JobSnapshot | null> {
+/** The job that a chunk or read task is for, if it is wanted. */
+export async function wantedJob(views: Views, id: Pick<ChunkId, 'jobId' | 'attempt'>): Promise<JobSnapshot | null> {
   const job = await views.findJob(id.jobId)
   if (!job || isTerminal(job.status) || id.attempt < job.attempt) return null
   if (id.attempt === job.attempt) return job
-  // A chunk of an attempt that this process has not heard of: the snapshot is on its way.
+  // An attempt that this process has not heard of: the snapshot is on its way. A job that waited for a place is known as attempt 0.
   await views.caughtUp()
   const newer = views.jobs.get(id.jobId)
   return newer && !isTerminal(newer.status) && newer.attempt === id.attempt ? newer : null

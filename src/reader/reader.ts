@@ -8,6 +8,7 @@ import { type ReadTask, readCodec, readsTopic } from '../../topics/reads.ts'
 import type { Lane } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
+import { wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { OpenOffsets } from './open-offsets.ts'
 import { readAll } from './read-task.ts'
@@ -74,13 +75,8 @@ function readKey(jobId: string, attempt: number): string {
 /** Runs a task unless it is out of date. Whether it is over, for good or bad; false when it was cut short. */
 async function runTask(task: ReadTask, context: ProcessContext, stop: AbortSignal): Promise<boolean> {
   const { views, log } = context
-  let job = await views.findJob(task.job_id)
-  if (job && job.attempt < task.attempt) {
-    // The task came before the snapshot that it belongs to: a job that waited for a place is known as attempt 0.
-    await views.caughtUp()
-    job = views.jobs.get(task.job_id)
-  }
-  if (!job || isTerminal(job.status) || job.attempt !== task.attempt || isRead(job, context)) return true
+  const job = await wantedJob(views, { jobId: task.job_id, attempt: task.attempt })
+  if (!job || isRead(job, context)) return true
   const ledger = new Ledger(context, job, 'read', -1)
   if (!(await claim(job, context))) {
     log.warn({ jobId: job.job_id, attempt: job.attempt }, 'another reader began this attempt; asking for a new one')

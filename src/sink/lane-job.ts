@@ -61,7 +61,7 @@ export class LaneJob {
     this.#chunks.push({
       seq: header.seq,
       batch: selected(decodeColumns(record.value ?? new Uint8Array(0)), this.#selection),
-      failedRows: failed.length,
+      failed,
     })
   }
 

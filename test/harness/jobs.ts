@@ -9,6 +9,8 @@ import { until } from './until.ts'
 const MODELS = join(import.meta.dirname, '../fixtures/models')
 const CHURN = join(import.meta.dirname, '../../examples/churn/churn.onnx')
 
+export const JOBS = '/api/v1/inference/batch'
+
 /** The query of the example. */
 export const CUSTOMERS = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers'
 
@@ -60,15 +62,36 @@ export function churnJob(
   }
 }
 
+/** A job of ten rows into a table of its own in schema `predictions`. */
+export function smallJob(name: string, query = `${CUSTOMERS} WHERE customer_id <= 10`): JsonObject {
+  return churnJob({ query, output: { destination: 'table', table_name: `predictions.${name}` } })
+}
+
+/** The newest thousand jobs; `search` is more of the query, `&status=…`. */
+export async function listJobs(
+  service: Service,
+  search = '',
+  headers: Record<string, string> = {},
+): Promise<JsonObject[]> {
+  const { status, body } = await service.request(`${JOBS}?limit=1000${search}`, { headers })
+  expect(status, JSON.stringify(body)).toBe(200)
+  return body.data
+}
+
+/** The jobs into a table of schema `predictions`. */
+export async function jobsInto(service: Service, name: string): Promise<JsonObject[]> {
+  return (await listJobs(service)).filter(({ output }) => output.table_name === `predictions.${name}`)
+}
+
 /** Submits and gives the job's id. */
 export async function submit(service: Service, job: JsonObject, headers: Record<string, string> = {}): Promise<string> {
-  const { status, body } = await service.request('/api/v1/inference/batch', { body: job, headers })
+  const { status, body } = await service.request(JOBS, { body: job, headers })
   expect(status, JSON.stringify(body)).toBe(202)
   return body.job_id as string
 }
 
 export async function statusOf(service: Service, jobId: string): Promise<JsonObject> {
-  const { status, body } = await service.request(`/api/v1/inference/batch/${jobId}`)
+  const { status, body } = await service.request(`${JOBS}/${jobId}`)
   expect(status, JSON.stringify(body)).toBe(200)
   return body
 }

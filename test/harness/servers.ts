@@ -1,7 +1,8 @@
 // The run's real servers, as a test file sees them. They are shared by all files: keep apart by topic prefix and by database.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { afterAll, inject } from 'vitest'
+import { inject } from 'vitest'
+import { whenFileEnds } from './file-end.ts'
 
 /** The brokers of the run's Kafka: `127.0.0.1:PORT`. */
 export function kafkaBrokers(): string {
@@ -25,7 +26,7 @@ export function freshPrefix(name: string): string {
 export async function freshDatabase(name: string): Promise<string> {
   const database = `${name.replaceAll(/[^a-z0-9]+/gi, '_').toLowerCase()}_${randomBytes(4).toString('hex')}`
   await onServer(`CREATE DATABASE ${database}`)
-  afterAll(() => onServer(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`))
+  whenFileEnds(() => onServer(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`))
   const url = new URL(databaseUrl())
   url.pathname = `/${database}`
   return url.href

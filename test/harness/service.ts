@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
-import { afterAll, afterEach } from 'vitest'
+import { afterEach } from 'vitest'
 import { ROLES, type Role } from '../../topics/workers.ts'
+import { whenFileEnds } from './file-end.ts'
 import { freshDatabase, freshPrefix, kafkaBrokers } from './servers.ts'
 
 export interface Service {
@@ -120,7 +121,7 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
     return entry
   }
 
-  afterAll(async () => {
+  whenFileEnds(async () => {
     await Promise.all([...running].map((entry) => entry.kill('SIGTERM')))
     await pool.end()
     rmSync(dataDir, { recursive: true, force: true })

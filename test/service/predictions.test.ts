@@ -1,14 +1,12 @@
-// Predictions end to end: every row of a job equals what the same model says when ONNX Runtime runs it directly, in each
-// destination and mode, read back by Postgres and by DuckDB.
-import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { duckdb } from '../connectors/files/duckdb.ts'
 import { CHURN_FEATURES, CUSTOMERS, churnJob, modelBytes, registerModel, run, seedCustomers } from '../harness/jobs.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
+import { byKey, cells, expectFiles, float32, manifestOf, reader, sha256 } from './results.ts'
 
 const ROWS = 20_000
 const FEW_ROWS = 300
@@ -318,13 +316,12 @@ test('the query may be written as people write them: comments, a semicolon, CTEs
 type Destination = 'table' | 'parquet' | 'csv'
 type Parts = Parameters<typeof churnJob>[0]
 
-function tableOf(name: string): JsonObject {
-  return { destination: 'table', table_name: `predictions.${name}` }
-}
-
 /** Runs a job whose result is called `name`. */
 function runTo(destination: Destination, name: string, parts: Parts, output: JsonObject = {}): Promise<JsonObject> {
-  const target = destination === 'table' ? tableOf(name) : { destination, path: `${name}-${destination}/` }
+  const target =
+    destination === 'table'
+      ? { destination, table_name: `predictions.${name}` }
+      : { destination, path: `${name}-${destination}/` }
   return run(service, churnJob({ ...parts, output: { ...target, ...output } }))
 }
 
@@ -341,30 +338,6 @@ async function resultOf(
 ): Promise<JsonObject[]> {
   await runTo(destination, name, parts, output)
   return readResult(destination, name)
-}
-
-/** How DuckDB reads a result's directory. */
-function reader(destination: 'parquet' | 'csv', directory: string): string {
-  return destination === 'csv'
-    ? `read_csv('${directory}/*.csv', header = true, types = {'customer_id': 'BIGINT'})`
-    : `read_parquet('${directory}/*.parquet')`
-}
-
-type Normal = (value: unknown) => unknown
-
-/** Postgres and CSV give a float32 with its shortest digits, DuckDB as the double that it is. */
-const float32: Normal = (value) => Math.fround(Number(value))
-
-function cells(values: readonly unknown[]): string {
-  return JSON.stringify(values)
-}
-
-/** `key` → the other columns as one text. Each key must be there once. */
-function byKey(rows: readonly JsonObject[], key: string, columns: Record<string, Normal>): Map<string, string> {
-  const entries = Object.entries(columns)
-  const map = new Map(rows.map((row) => [String(row[key]), cells(entries.map(([name, normal]) => normal(row[name])))]))
-  expect(map.size, 'rows with a key of their own').toBe(rows.length)
-  return map
 }
 
 /** Compares rows of a churn job with the direct run: these must be customers 1 … rows, each once and equal. */
@@ -412,38 +385,6 @@ async function openDirectly(file: string): Promise<InferenceSession> {
 
 async function runDirectly(file: string, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
   return (await openDirectly(file)).run(feeds) as Promise<Record<string, Tensor>>
-}
-
-async function manifestOf(directory: string): Promise<JsonObject> {
-  return JSON.parse(await readFile(join(directory, '_manifest.json'), 'utf8'))
-}
-
-/** The directory holds the manifest's files, with the rows, bytes and hashes that it says, and nothing else. */
-async function expectFiles(
-  directory: string,
-  manifest: JsonObject,
-  destination: 'parquet' | 'csv',
-  others: readonly string[] = [],
-): Promise<void> {
-  const found = await Promise.all(
-    manifest.files.map(async ({ name, job_id }: JsonObject) => {
-      const bytes = await readFile(join(directory, name))
-      const path = join(directory, name)
-      const [count] = await duckdb(
-        `SELECT count(*)::int AS rows FROM ${destination === 'csv' ? `read_csv('${path}', header = true)` : `'${path}'`}`,
-      )
-      return { name, job_id, rows: count?.rows, bytes: bytes.length, sha256: sha256(bytes) }
-    }),
-  )
-  expect(found).toEqual(manifest.files)
-  const total = (field: string) => found.reduce((sum, file) => sum + file[field], 0)
-  expect([manifest.rows, manifest.bytes]).toEqual([total('rows'), total('bytes')])
-  const names = found.map(({ name }) => name)
-  expect((await readdir(directory)).sort()).toEqual(['_SUCCESS', '_manifest.json', ...names, ...others].sort())
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 /** What an overwrite must not change. */

@@ -1,34 +1,26 @@
-// The API as a client sees it: submitting once, listing, following, tenants, documentation; and the same commands as raw
-// records on Kafka.
+// The API as a client sees it: submitting once, listing, following, tenants, documentation.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { Partitioners } from 'kafkajs'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { commandsTopic } from '../../topics/commands.ts'
-import { deadLettersTopic } from '../../topics/dead-letters.ts'
-import { JOB_STATUSES } from '../../topics/jobs.ts'
-import { CONTROL_PARTITIONS } from '../../topics/topic.ts'
 import { ROLES } from '../../topics/workers.ts'
 import {
   CHURN_FEATURES,
   CUSTOMERS,
   churnJob,
   completed,
-  failed,
+  JOBS,
+  jobsInto,
   modelBytes,
-  recordsOf,
   registerModel,
   run,
   seedCustomers,
-  statusOf,
+  smallJob,
   submit,
   whenJob,
 } from '../harness/jobs.ts'
 import { kafkaBrokers } from '../harness/servers.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
-import { until } from '../harness/until.ts'
 
-const JOBS = '/api/v1/inference/batch'
 const ROWS = 120_000
 let service: Service
 
@@ -38,21 +30,6 @@ beforeAll(async () => {
   await service.query('ANALYZE customers')
   await registerModel(service, 'churn', 'churn.onnx', CHURN_FEATURES)
 })
-
-/** A job of ten rows into a table of its own. */
-function smallJob(name: string, query = `${CUSTOMERS} WHERE customer_id <= 10`): JsonObject {
-  return churnJob({ query, output: { destination: 'table', table_name: `predictions.${name}` } })
-}
-
-async function jobs(of: Service = service, search = '', headers: Record<string, string> = {}): Promise<JsonObject[]> {
-  const { status, body } = await of.request(`${JOBS}?limit=1000${search}`, { headers })
-  expect(status, JSON.stringify(body)).toBe(200)
-  return body.data
-}
-
-async function jobsInto(name: string): Promise<JsonObject[]> {
-  return (await jobs()).filter(({ output }) => output.table_name === `predictions.${name}`)
-}
 
 async function rowsIn(name: string): Promise<number> {
   const [row] = await service.query<{ rows: number }>(`SELECT count(*)::int AS rows FROM predictions.${name}`)
@@ -152,7 +129,7 @@ describe('Idempotency-Key', () => {
       expect([again.status, again.body.job_id]).toEqual([202, first.body.job_id])
       expect(again.headers.get('location')).toBe(first.headers.get('location'))
     }
-    expect(await jobsInto('keyed')).toHaveLength(1)
+    expect(await jobsInto(service, 'keyed')).toHaveLength(1)
     // Without a key, or with another, the same body is another job.
     const others = [await submit(service, job), (await keyed('key-2', job)).body.job_id]
     expect(new Set([first.body.job_id, ...others]).size).toBe(3)
@@ -167,7 +144,7 @@ describe('Idempotency-Key', () => {
       expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
       expect(answer.body).toMatchObject({ code: 'idempotency_conflict', detail: expect.stringContaining(jobId) })
     }
-    expect(await jobsInto('conflict_2')).toEqual([])
+    expect(await jobsInto(service, 'conflict_2')).toEqual([])
     await completed(service, jobId)
   })
 
@@ -185,7 +162,7 @@ describe('Idempotency-Key', () => {
     const ids = new Set(answers.map(({ body }) => body.job_id))
     expect(ids.size).toBe(1)
     await completed(service, [...ids][0] as string)
-    expect(await jobsInto('at_once')).toHaveLength(1)
+    expect(await jobsInto(service, 'at_once')).toHaveLength(1)
   })
 
   test('of two bodies at the same moment with one key, the one that comes second is refused', async () => {
@@ -197,7 +174,7 @@ describe('Idempotency-Key', () => {
     await completed(service, first.body.job_id)
     const { status, body } = await second
     expect([status, body.code]).toEqual([409, 'idempotency_conflict'])
-    expect(await jobsInto('slower')).toEqual([])
+    expect(await jobsInto(service, 'slower')).toEqual([])
   })
 })
 
@@ -359,359 +336,6 @@ describe('what there is to read', () => {
       registered_at: expect.stringMatching(/Z$/),
     })
     expect((await service.request(`/api/v1/models/${longest}`)).status).toBe(200)
-  })
-})
-
-describe('with API keys', () => {
-  const ACME = { authorization: 'Bearer key-of-acme' }
-  const GLOBEX = { authorization: 'bearer key-of-globex' }
-  /** Nobody reads here: three jobs of each tenant are running for ever, further ones wait. */
-  let guarded: Service
-
-  beforeAll(async () => {
-    guarded = await startService({
-      name: 'rest-keys',
-      settings: { API_KEYS: JSON.stringify({ 'key-of-acme': 'acme', 'key-of-globex': 'globex' }) },
-      roles: { reader: 0, scorer: 0, sink: 0 },
-    })
-    await seedCustomers(guarded, 10)
-    for (const headers of [ACME, GLOBEX]) {
-      const { status } = await guarded.request(`/api/v1/models/churn?features=${CHURN_FEATURES}`, {
-        method: 'PUT',
-        body: await modelBytes('churn.onnx'),
-        headers: { ...headers, 'content-type': 'application/octet-stream' },
-      })
-      expect(status).toBe(201)
-    }
-  })
-
-  test('without a known key nothing is told: 401', async () => {
-    const jobId = await submit(guarded, smallJob('mine'), GLOBEX)
-    for (const headers of [
-      {},
-      { authorization: 'Bearer ' },
-      { authorization: 'Bearer key-of-acm' },
-      { authorization: 'Bearer key-of-acme ,' },
-      { authorization: 'Basic key-of-acme' },
-      { authorization: 'key-of-acme' },
-    ] as Record<string, string>[]) {
-      for (const [method, path] of [
-        ['GET', JOBS],
-        ['POST', JOBS],
-        ['GET', `${JOBS}/${jobId}`],
-        ['GET', `${JOBS}/nothing`],
-        ['GET', `${JOBS}?limit=0`],
-        ['POST', `${JOBS}/${jobId}/cancel`],
-        ['GET', `${JOBS}/${jobId}/events`],
-        ['GET', '/api/v1/models'],
-        ['GET', '/api/v1/models/churn'],
-        ['PUT', '/api/v1/models/churn'],
-      ] as const) {
-        const body = method === 'PUT' || (method === 'POST' && path === JOBS) ? { body: smallJob('mine') } : {}
-        const answer = await guarded.request(path, { method, headers, ...body })
-        expect([method, path, answer.status, answer.body.code]).toEqual([method, path, 401, 'unauthorized'])
-        expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
-      }
-    }
-    expect((await guarded.request(`${JOBS}/${jobId}`, { headers: GLOBEX })).status).toBe(200)
-  })
-
-  test('a 401 says how to authenticate (RFC 9110, 15.5.2)', async () => {
-    expect((await guarded.request(JOBS)).headers.get('www-authenticate')).toMatch(/^Bearer/)
-  })
-
-  test('health and documentation need no key; /readyz says which roles are missing', async () => {
-    expect((await guarded.request('/livez')).status).toBe(200)
-    expect((await guarded.request('/docs/json')).status).toBe(200)
-    expect(await guarded.request('/readyz')).toMatchObject({
-      status: 503,
-      body: { status: 'not_ready', kafka: { status: 'up' }, roles: { api: 1, controller: 1, reader: 0, sink: 0 } },
-    })
-  })
-
-  test('another tenant’s job is not there: not shown, not listed, not cancelled', async () => {
-    const jobId = await submit(guarded, smallJob('theirs'), ACME)
-    for (const [method, path] of [
-      ['GET', `${JOBS}/${jobId}`],
-      ['GET', `${JOBS}/${jobId}/events`],
-      ['POST', `${JOBS}/${jobId}/cancel`],
-    ] as const)
-      expect(await guarded.request(path, { method, headers: GLOBEX })).toMatchObject({
-        status: 404,
-        body: { code: 'not_found' },
-      })
-    expect((await jobs(guarded, '', GLOBEX)).map(({ job_id }) => job_id)).not.toContain(jobId)
-    expect((await jobs(guarded, '', ACME)).map(({ job_id }) => job_id)).toContain(jobId)
-    const { body } = await guarded.request(`${JOBS}/${jobId}`, { headers: ACME })
-    expect(body.status).not.toBe('cancelled')
-  })
-
-  test('nor are another tenant’s models and keys of submissions', async () => {
-    const { status } = await guarded.request('/api/v1/models/secret', {
-      method: 'PUT',
-      body: await modelBytes('per-column.onnx'),
-      headers: { ...ACME, 'content-type': 'application/octet-stream' },
-    })
-    expect(status).toBe(201)
-    expect((await guarded.request('/api/v1/models/secret', { headers: GLOBEX })).status).toBe(404)
-    const models = (await guarded.request('/api/v1/models', { headers: GLOBEX })).body.data
-    expect(models.map(({ model_id }: JsonObject) => model_id)).toEqual(['churn'])
-    expect(
-      (await guarded.request(JOBS, { body: { ...smallJob('x'), model_id: 'secret' }, headers: GLOBEX })).body.code,
-    ).toBe('model_not_found')
-
-    const key = { 'idempotency-key': 'shared' }
-    const ids = [
-      await submit(guarded, smallJob('shared_key'), { ...ACME, ...key }),
-      await submit(guarded, smallJob('another_body'), { ...GLOBEX, ...key }),
-    ]
-    expect(new Set(ids).size).toBe(2)
-  })
-
-  describe('the list', () => {
-    beforeAll(async () => {
-      for (let i = 0; i < 8; i++) await submit(guarded, smallJob(`listed_${i}`), ACME)
-      await submit(guarded, smallJob('listed'), GLOBEX)
-      await until(async () => (await jobs(guarded, '&status=running', ACME)).length === 3)
-    })
-
-    test('newest first, by pages that stay as they are while new jobs come', async () => {
-      const all = await jobs(guarded, '', ACME)
-      const order = all.map(({ submitted_at, job_id }) => `${submitted_at} ${job_id}`)
-      expect(order).toEqual([...order].sort().reverse())
-
-      const pages: JsonObject[][] = []
-      let next = ''
-      do {
-        const { body } = await guarded.request(`${JOBS}?limit=3${next && `&after=${next}`}`, { headers: ACME })
-        expect(body.has_more).toBe(body.next !== null)
-        pages.push(body.data)
-        next = body.next ?? ''
-        await submit(guarded, smallJob('meanwhile'), ACME)
-      } while (next)
-      expect(pages.length).toBe(Math.ceil(all.length / 3))
-      expect(pages.slice(0, -1).every((page) => page.length === 3)).toBe(true)
-      expect(pages.flat().map(({ job_id }) => job_id)).toEqual(all.map(({ job_id }) => job_id))
-    })
-
-    test('by status', async () => {
-      const waiting = (await jobs(guarded, '&status=submitted', ACME)).at(-1)
-      await guarded.request(`${JOBS}/${waiting?.job_id}/cancel`, { method: 'POST', headers: ACME })
-      const all = await jobs(guarded, '', ACME)
-      for (const status of JOB_STATUSES) {
-        expect(await jobs(guarded, `&status=${status}`, ACME)).toEqual(all.filter((job) => job.status === status))
-      }
-      expect(all.filter(({ status }) => status === 'running')).toHaveLength(3)
-      expect(all.filter(({ status }) => status === 'cancelled').map(({ job_id }) => job_id)).toEqual([waiting?.job_id])
-    })
-
-    test('a last page that is exactly full has no next one', async () => {
-      const all = await jobs(guarded, '', GLOBEX)
-      const { body } = await guarded.request(`${JOBS}?limit=${all.length}`, { headers: GLOBEX })
-      expect(body).toMatchObject({ has_more: false, next: null, data: { length: all.length } })
-    })
-  })
-})
-
-describe('commands on Kafka', () => {
-  /** As any client would: the key is the tenant, the partition follows from it. Gives the offset of the first record. */
-  async function produce(...records: { value: unknown; key?: string; partition?: number }[]): Promise<bigint> {
-    const producer = service.kafka().producer({ createPartitioner: Partitioners.DefaultPartitioner })
-    await producer.connect()
-    const [first] = await producer.send({
-      topic: `${service.prefix}${commandsTopic.name}`,
-      messages: records.map(({ value, key = 'default', partition }) => ({
-        key,
-        value: value === null || Buffer.isBuffer(value) || typeof value === 'string' ? value : JSON.stringify(value),
-        ...(partition === undefined ? {} : { partition }),
-      })),
-    })
-    await producer.disconnect()
-    return BigInt(first?.baseOffset ?? 0)
-  }
-
-  const submission = (job: unknown, more: JsonObject = {}): JsonObject => ({
-    type: 'submit',
-    tenant_id: 'default',
-    job,
-    ...more,
-  })
-
-  /** The only job into this table, once it is there. */
-  async function jobInto(name: string): Promise<string> {
-    const [job] = await until(async () => {
-      const found = await jobsInto(name)
-      return found.length ? found : undefined
-    })
-    return job?.job_id as string
-  }
-
-  /** Waits until a command sent now is done: then all before it are taken up. */
-  async function settled(name: string): Promise<void> {
-    await produce({ value: submission(smallJob(name)) })
-    await completed(service, await jobInto(name))
-  }
-
-  async function deadCommands(): Promise<JsonObject[]> {
-    return (await recordsOf(service, deadLettersTopic.name)).filter(({ kind }) => kind === 'command')
-  }
-
-  test('a submission runs as over REST, and over REST the same key finds it', async () => {
-    const job = smallJob('by_record')
-    await produce({ value: submission(job, { idempotency_key: 'record-1' }) })
-    const jobId = await jobInto('by_record')
-    expect(await completed(service, jobId)).toMatchObject({ model_version: 1, progress: { written_rows: 10 } })
-    expect(await rowsIn('by_record')).toBe(10)
-    expect(await submit(service, job, { 'idempotency-key': 'record-1' })).toBe(jobId)
-  })
-
-  test('on a partition that is not the tenant’s, it runs all the same, once', async () => {
-    // Every partition but one is wrong.
-    await produce(
-      ...Array.from({ length: CONTROL_PARTITIONS }, (_, partition) => ({
-        partition,
-        value: submission(smallJob(`on_partition_${partition}`)),
-      })),
-    )
-    for (let partition = 0; partition < CONTROL_PARTITIONS; partition++)
-      await completed(service, await jobInto(`on_partition_${partition}`))
-    for (let partition = 0; partition < CONTROL_PARTITIONS; partition++)
-      expect(await jobsInto(`on_partition_${partition}`)).toHaveLength(1)
-  })
-
-  test('a replayed record makes no second job; the same key with another body is a dead letter', async () => {
-    const record = { value: submission(smallJob('replayed'), { idempotency_key: 'record-2' }) }
-    await produce(record, record)
-    await completed(service, await jobInto('replayed'))
-    await produce(record, { ...record, partition: 3 }, { ...record, partition: 4 })
-    await produce({ value: submission(smallJob('replayed_2'), { idempotency_key: 'record-2' }) })
-    await settled('after_replay')
-    expect(await jobsInto('replayed')).toHaveLength(1)
-    expect(await jobsInto('replayed_2')).toEqual([])
-    expect(await deadCommands()).toContainEqual(
-      expect.objectContaining({ tenant_id: 'default', reason: expect.stringContaining('another idempotency_key') }),
-    )
-  })
-
-  test('records that change nothing, one right after the other, do not stop the controller', async () => {
-    // Each is a transaction of an offset alone, begun while the markers of the one before are still being written.
-    const value = JSON.stringify(submission(smallJob('again'), { idempotency_key: 'record-3' }))
-    const producer = service.kafka().producer({ createPartitioner: Partitioners.DefaultPartitioner })
-    await producer.connect()
-    for (let i = 0; i < 100; i++)
-      await producer.send({ topic: `${service.prefix}${commandsTopic.name}`, messages: [{ key: 'default', value }] })
-    await producer.disconnect()
-    await settled('after_again')
-    expect(await jobsInto('again')).toHaveLength(1)
-    expect((await service.request('/readyz')).body.roles.controller).toBe(1)
-  })
-
-  test('a refused submission becomes a failed job with its reasons', async () => {
-    const wrong = { ...smallJob('refused'), model_id: 'refused-1', config: { batch_size: 0, parallelism: 99 }, note: 1 }
-    await produce(
-      { value: submission(wrong) },
-      { value: submission({ ...smallJob('refused'), model_id: 'refused-2' }) },
-      { value: submission({ ...smallJob('refused', 'SELECT * FROM nowhere'), model_id: 'churn@1' }) },
-      { value: submission(smallJob('refused', 'DROP TABLE customers')) },
-      { value: submission({}) },
-    )
-    const refused = await until(async () => {
-      const found = (await jobs()).filter(({ error }) => error !== null && /^\//.test(error.message))
-      return found.length === 5 ? found : undefined
-    })
-    const errors = await Promise.all(refused.map(async ({ job_id }) => (await failed(service, job_id)).error))
-    expect(errors).toEqual(
-      expect.arrayContaining([
-        {
-          code: 'invalid_request',
-          message: expect.stringMatching(
-            /^(?=.*\/note: )(?=.*\/config\/batch_size: .*0)(?=.*\/config\/parallelism: .*99)/,
-          ),
-        },
-        { code: 'model_not_found', message: expect.stringMatching(/^\/model_id: model refused-2/) },
-        { code: 'table_not_found', message: expect.stringMatching(/^\/input\/query: .*nowhere/) },
-        { code: 'sql_not_select', message: expect.stringMatching(/^\/input\/query: .*DROP/) },
-        { code: 'invalid_request', message: expect.stringMatching(/\/model_id: model_id is missing/) },
-      ]),
-    )
-  })
-
-  test('a cancel stops a job; one of a job that is not there, or not the tenant’s, is a dead letter', async () => {
-    const endless = CUSTOMERS.replace('FROM customers', 'FROM pg_sleep(60), customers LIMIT 10')
-    const jobId = await submit(service, smallJob('cancelled', endless))
-    await whenJob(service, jobId, 'running', ({ status }) => status === 'running')
-    await produce(
-      { value: { type: 'cancel', tenant_id: 'somebody', job_id: jobId }, key: 'somebody' },
-      { value: { type: 'cancel', tenant_id: 'default', job_id: 'batch-unknown' } },
-    )
-    await settled('after_wrong_cancel')
-    expect((await statusOf(service, jobId)).status).toBe('running')
-    await produce({ value: { type: 'cancel', tenant_id: 'default', job_id: jobId } })
-    await whenJob(service, jobId, 'cancelled', ({ status }) => status === 'cancelled')
-    const letters = await until(async () => {
-      const found = (await deadCommands()).filter(({ content }) => /"cancel"/.test(content))
-      return found.length === 2 ? found : undefined
-    })
-    expect(letters.map(({ reason }) => reason).sort()).toEqual([
-      'tenant default has no job batch-unknown',
-      `tenant somebody has no job ${jobId}`,
-    ])
-  })
-
-  test('garbage goes to the dead letters with its origin, and later commands still work', async () => {
-    const garbage = [
-      'not JSON',
-      '',
-      '{"type": "submit"',
-      'null',
-      '7',
-      '[]',
-      '{}',
-      submission(smallJob('never'), { tenant_id: '' }),
-      submission(smallJob('never'), { tenant_id: 7 }),
-      submission(smallJob('never'), { type: 'launch' }),
-      submission(null),
-      submission('SELECT 1'),
-      submission(smallJob('never'), { idempotency_key: 5 }),
-      { type: 'cancel', tenant_id: 'default' },
-      Buffer.from([0xff, 0xfe, 0x00, 0x80]),
-    ]
-    const from = await produce(...garbage.map((value) => ({ value, partition: 5 })), { value: null, partition: 5 })
-    await produce({ value: submission(smallJob('after_garbage')), partition: 5 })
-    await completed(service, await jobInto('after_garbage'))
-    const letters = (await deadCommands()).filter(
-      ({ origin }) => origin.partition === 5 && BigInt(origin.offset) >= from,
-    )
-    expect(letters).toHaveLength(garbage.length + 1)
-    for (const letter of letters) {
-      expect(letter.reason).toMatch(/expected/)
-      expect(letter.origin).toEqual({
-        topic: `${service.prefix}${commandsTopic.name}`,
-        partition: 5,
-        offset: expect.stringMatching(/^\d+$/),
-      })
-    }
-    expect(letters.map(({ content }) => content)).toEqual(expect.arrayContaining(['not JSON', '{}', null]))
-    expect(await jobsInto('never')).toEqual([])
-  })
-
-  // Last: a controller that does not survive these does not survive its restart either.
-  test.each([
-    ['a job_id that is no text', { job_id: 42 }],
-    ['a job_id that is a path', { job_id: '../../elsewhere' }],
-    ['a plan that is empty', { plan: {} }],
-    ['a plan of wrong types', { plan: { total_rows: 'many', model_version: '1', output_columns: 7 } }],
-  ])('what only the API may set, from somebody else, harms nobody: %s', async (_what, more) => {
-    const name = `harm_${Object.keys(more)[0]}_${JSON.stringify(more).length}`
-    await produce({ value: submission(smallJob(name), more) })
-    await settled(`after_${name}`)
-    expect(service.processes('controller')).toHaveLength(1)
-    expect((await service.request('/readyz')).status).toBe(200)
-    // Refused, or run as if it had not been said.
-    for (const { job_id } of await jobsInto(name)) {
-      expect(job_id).toMatch(/^batch-[0-9a-f]{20}$/)
-      await whenJob(service, job_id, 'finished', ({ finished_at }) => finished_at !== null)
-    }
   })
 })
 

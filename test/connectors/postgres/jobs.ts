@@ -1,10 +1,10 @@
 // Jobs and databases of the Postgres tests: what the API and the controller would hand to the connector.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { afterAll } from 'vitest'
 import type { ConnectorSettings, Sink, SinkJob, SinkResult, Source } from '../../../connectors/connector.ts'
 import type { Column, ColumnBatch } from '../../../topics/columns.ts'
 import { BARE_OUTPUT, type JobInput, type JobOutput, type WriteMode } from '../../../topics/jobs.ts'
+import { whenFileEnds } from '../../harness/file-end.ts'
 import { connectorSettings } from '../settings.ts'
 
 export function jobInput(query: string, more: Partial<JobInput> = {}): JobInput {
@@ -27,6 +27,7 @@ export function tableJob(output: JobOutput, columns: readonly Column[], more: Pa
     attempt: 1,
     output,
     columns,
+    keyColumn: null,
     chunkRows: 1000,
     lanes: [0],
     model: { id: 'churn', version: 1, sha256: '00' },
@@ -51,7 +52,7 @@ export async function openClient(url: string): Promise<pg.Client> {
   // Its database is dropped, with whoever is connected, when the file ends.
   client.on('error', () => {})
   await client.connect()
-  afterAll(() => client.end())
+  whenFileEnds(() => client.end())
   return client
 }
 
@@ -96,7 +97,7 @@ export async function stageQuery(
   const batches = await readAll(source, query)
   await sink.prepare(job)
   const lane = await sink.openLane(job, 0)
-  await lane.write(batches.map((batch, seq) => ({ seq, batch, failedRows: 0 })))
+  await lane.write(batches.map((batch, seq) => ({ seq, batch, failed: [] })))
   const { rows } = await lane.end()
   return { job, rows }
 }

@@ -122,7 +122,7 @@ async function copyThrough(query: string, table: string, chunkRows: number): Pro
   const job = tableJob(tableOutput(table), columns, { chunkRows })
   await sink.prepare(job)
   const lane = await sink.openLane(job, 0)
-  await lane.write(batches.map((batch, seq) => ({ seq, batch: decodeColumns(encodeColumns(batch)), failedRows: 0 })))
+  await lane.write(batches.map((batch, seq) => ({ seq, batch: decodeColumns(encodeColumns(batch)), failed: [] })))
   await lane.end()
   await sink.finalise(
     job,

@@ -1,0 +1,137 @@
+// A whole job on a real object store, stopped before and after every single change that it makes there, then gone on with
+// or discarded; a crash leaves uploads as they are, and in the end none is left.
+import { DeleteObjectCommand } from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { fileStores } from '../../../connectors/files/file-stores.ts'
+import type { Manifest } from '../../../connectors/files/manifest.ts'
+import { createFilesSink } from '../../../connectors/files/sink.ts'
+import type { WriteMode } from '../../../topics/jobs.ts'
+import { objectsIn, openUploads, type S3Server, startS3 } from '../../harness/s3.ts'
+import { connectorSettings } from '../settings.ts'
+import { atEveryChange, type CrashSite, crashing, type Run, run, runOf, UNLIMITED } from './crashing.ts'
+import { summaryOf } from './s3-reader.ts'
+
+const TIMEOUT_MS = 180_000
+
+let s3: S3Server
+let bucket: string
+let site: CrashSite
+
+beforeAll(async () => {
+  s3 = await startS3()
+  bucket = await s3.bucket()
+  for (const [name, value] of Object.entries(s3.env)) vi.stubEnv(name, value)
+  const settings = connectorSettings({
+    outputRoots: [`s3://${bucket}/`],
+    s3: { endpoint: s3.endpoint, region: 'us-east-1' },
+  })
+  const stores = fileStores(settings)
+  site = {
+    sink: (left) => {
+      const budget = { left }
+      return createFilesSink(settings, async (url) => crashing(await stores.open(url), budget, { closes: false }))
+    },
+    reset: async () => {
+      for (const name of Object.keys(await objects()))
+        await s3.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `out/${name}` }))
+      await run(site.sink(UNLIMITED), jobOf('batch-old', 'append', 1))
+    },
+  }
+  return async () => {
+    await stores.close()
+    await s3.stop()
+  }
+})
+afterAll(() => void vi.unstubAllEnvs())
+
+/** The changes after which one of the two parts of a job is published. */
+async function halfPublished(): Promise<number> {
+  for (let budget = 0; ; budget++) {
+    await site.reset()
+    await run(site.sink(budget), jobOf('batch-new', 'overwrite', 1)).catch(() => {})
+    const published = Object.keys(await objects()).filter((name) => name.endsWith('-batch-new.parquet'))
+    if (published.length === 1) return budget
+    await site.sink(UNLIMITED).discard(jobOf('batch-new', 'overwrite', 1))
+  }
+}
+
+const objects = () => objectsIn(s3.client, bucket, 'out/')
+
+function jobOf(jobId: string, mode: WriteMode, chunks: number): Run {
+  return runOf(`s3://${bucket}/out/`, jobId, mode, chunks)
+}
+
+test.each([
+  { mode: 'overwrite', chunks: 2, rows: 40, changes: 40 },
+  { mode: 'append', chunks: 1, rows: 40, changes: 30 },
+  { mode: 'overwrite', chunks: 0, rows: 0, changes: 20 },
+] as const)(
+  '$mode, $chunks chunks: going on after any crash gives the same result',
+  async ({ mode, chunks, rows, changes }) => {
+    const newJob = () => jobOf('batch-new', mode, chunks)
+    await site.reset()
+    const undisturbed = newJob()
+    await run(site.sink(UNLIMITED), undisturbed)
+    const expected = await objects()
+    expect(await summaryOf(s3, `${bucket}/out`, 'parquet')).toMatchObject({ rows })
+    const crashes = await atEveryChange(site, newJob, async (job) => {
+      await run(site.sink(UNLIMITED), job)
+      expect(await objects()).toEqual(expected)
+      expect(await openUploads(s3.client, bucket)).toEqual([])
+    })
+    expect(crashes).toBeGreaterThan(changes)
+  },
+  TIMEOUT_MS,
+)
+
+test.each(['overwrite', 'append'] as const)(
+  '%s: a discard after any crash leaves the old result or the new one',
+  async (mode) => {
+    await atEveryChange(
+      site,
+      () => jobOf('batch-new', mode, 1),
+      async (job) => {
+        const sink = site.sink(UNLIMITED)
+        await sink.discard(job)
+        await sink.discard(job)
+        expect(await openUploads(s3.client, bucket)).toEqual([])
+        const found = await objects()
+        const names = Object.keys(found)
+        const manifest = JSON.parse(String(found['_manifest.json'])) as Manifest
+        const listed = manifest.files.map((file) => file.name).sort()
+        const there = names.filter((name) => !name.startsWith('_'))
+        // An overwrite may already have taken some of the old files; then nothing is declared.
+        expect(listed).toEqual(expect.arrayContaining(there))
+        expect(names.filter((name) => name.startsWith('_scoreline'))).toEqual([])
+        if (there.length < listed.length) expect(names).not.toContain('_SUCCESS')
+        else if (manifest.job_id === 'batch-old') expect(names).toContain('_SUCCESS')
+      },
+    )
+  },
+  TIMEOUT_MS,
+)
+
+test(
+  'a discard that is itself stopped anywhere is finished by the next',
+  async () => {
+    const half = await halfPublished()
+    for (let budget = 0, crashed = true; crashed; budget++) {
+      const job = jobOf('batch-new', 'overwrite', 1)
+      await site.reset()
+      const old = await objects()
+      await run(site.sink(half), job).catch(() => {})
+      expect(job.stage).toBe('completing')
+      crashed = await site
+        .sink(budget)
+        .discard(job)
+        .then(
+          () => false,
+          () => true,
+        )
+      await site.sink(UNLIMITED).discard(job)
+      expect(await objects()).toEqual(old)
+      expect(await openUploads(s3.client, bucket)).toEqual([])
+    }
+  },
+  TIMEOUT_MS,
+)

@@ -1,0 +1,89 @@
+// Results in an object store, from the request to the objects: complete, exactly once after kill -9 of the sink, and paths
+// that must not be written refused.
+import { beforeAll, describe, expect, test } from 'vitest'
+import { summaryOf } from '../connectors/files/s3-reader.ts'
+import { CHURN_FEATURES, churnJob, completed, registerModel, seedCustomers, submit, whenJob } from '../harness/jobs.ts'
+import { objectsIn, openUploads, type S3Server, startS3 } from '../harness/s3.ts'
+import { type Service, startService } from '../harness/service.ts'
+
+const ROWS = 600_000
+const EXACTLY_ONCE = { rows: ROWS, ids: ROWS, lowest: 1, highest: ROWS }
+
+let s3: S3Server
+let bucket: string
+let service: Service
+
+beforeAll(async () => {
+  s3 = await startS3()
+  bucket = await s3.bucket()
+  service = await startService({
+    name: 's3',
+    settings: {
+      ...s3.env,
+      S3_ENDPOINT: s3.endpoint,
+      OUTPUT_ROOTS: `s3://${bucket}/results,s3://no-such-bucket/`,
+      KAFKA_SESSION_TIMEOUT_MS: '3000',
+    },
+  })
+  await seedCustomers(service, ROWS)
+  await registerModel(service, 'churn', 'churn.onnx', CHURN_FEATURES)
+  return s3.stop
+})
+
+const submitTo = (path: string, output: Record<string, unknown> = {}) =>
+  submit(service, churnJob({ output: { destination: 'parquet', path, ...output }, config: { batch_size: 500 } }))
+const names = async (prefix: string) => Object.keys(await objectsIn(s3.client, bucket, prefix))
+
+test('kill -9 of the sink in the middle of a job: every key is there exactly once, and nothing else', async () => {
+  // Parts of about 100,000 rows: some are durable when the sink is killed, others are being uploaded.
+  const jobId = await submitTo(`s3://${bucket}/results/parquet/`, { target_file_mb: 1 })
+  await whenJob(service, jobId, 'partly durable', ({ progress }) => progress.written_rows > 0)
+  await service.processes('sink')[0]?.kill('SIGKILL')
+  const replacement = service.start('sink')
+  const job = await completed(service, jobId)
+  await replacement
+  expect(job).toMatchObject({ attempt: 1, progress: { written_rows: ROWS, failed_rows: 0 } })
+  expect(await summaryOf(s3, `${bucket}/results/parquet`, 'parquet')).toMatchObject(EXACTLY_ONCE)
+  expect((await names('results/parquet/')).filter((name) => name.startsWith('_'))).toEqual([
+    '_SUCCESS',
+    '_manifest.json',
+  ])
+  expect(await openUploads(s3.client, bucket)).toEqual([])
+})
+
+test('CSV, at a path relative to the root', async () => {
+  await completed(service, await submitTo('csv/', { destination: 'csv' }))
+  expect(await summaryOf(s3, `${bucket}/results/csv`, 'csv')).toMatchObject(EXACTLY_ONCE)
+})
+
+test('a job that is cancelled leaves no object and no upload', async () => {
+  const jobId = await submitTo(`s3://${bucket}/results/cancelled/`, { target_file_mb: 1 })
+  await whenJob(service, jobId, 'in its middle', ({ progress }) => progress.processed_rows > ROWS / 10)
+  await service.request(`/api/v1/inference/batch/${jobId}/cancel`, { method: 'POST' })
+  await whenJob(service, jobId, 'cancelled', ({ status }) => status === 'cancelled')
+  await expect.poll(() => names('results/cancelled/'), { timeout: 30_000 }).toEqual([])
+  await expect.poll(() => openUploads(s3.client, bucket), { timeout: 30_000 }).toEqual([])
+})
+
+describe('refused', () => {
+  test.each([
+    { path: 's3://elsewhere/results/', status: 400, code: 'path_not_allowed' },
+    { path: 'BUCKET/results-of-others/', status: 400, code: 'path_not_allowed' },
+    { path: 'BUCKET/results/../x/', status: 400, code: 'path_not_allowed' },
+    { path: 'BUCKET/results/%2e%2e/x/', status: 400, code: 'path_not_allowed' },
+    { path: 's3://no-such-bucket/x/', status: 400, code: 'bucket_not_found' },
+  ])('$path: $code', async ({ path, status, code }) => {
+    const output = { destination: 'parquet', path: path.replace('BUCKET', `s3://${bucket}`) }
+    const answer = await service.request('/api/v1/inference/batch', { body: churnJob({ output }) })
+    expect(answer).toMatchObject({ status, body: { code, errors: [{ pointer: '/output/path', code }] } })
+    expect(answer.headers.get('content-type')).toContain('application/problem+json')
+  })
+
+  test('a second result in mode error', async () => {
+    const output = { destination: 'csv', path: 'once/', mode: 'error' }
+    const job = churnJob({ output, query: 'SELECT * FROM customers WHERE customer_id < 10' })
+    await completed(service, await submit(service, job))
+    const answer = await service.request('/api/v1/inference/batch', { body: job })
+    expect(answer).toMatchObject({ status: 409, body: { code: 'path_not_empty' } })
+  })
+})
