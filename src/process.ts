@@ -36,8 +36,8 @@ export interface RunningRole {
 
 /** What each role must know; every record of a tailed topic costs every process that tails it. */
 const TAILED: Record<Role, readonly ViewName[]> = {
-  api: ['jobs', 'progress', 'models', 'workers'],
-  controller: ['jobs', 'progress', 'models'],
+  api: ['jobs', 'progress', 'models', 'schedules', 'workers'],
+  controller: ['jobs', 'progress', 'models', 'schedules'],
   reader: ['jobs', 'progress'],
   scorer: ['jobs', 'models'],
   sink: ['jobs'],

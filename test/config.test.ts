@@ -73,13 +73,15 @@ describe('values', () => {
   })
 
   const limited = Object.entries(SETTINGS).flatMap(([name, setting]) =>
-    'min' in setting ? [{ name, min: setting.min, max: setting.max }] : [],
+    'min' in setting ? [{ name, min: setting.min, max: setting.max, whole: setting.kind === 'integer' }] : [],
   )
-  test.each(limited)('$name is a whole number from $min to $max', ({ name, min, max }) => {
+  test.each(limited)('$name is a number from $min to $max, a whole one if it must be', ({ name, min, max, whole }) => {
     for (const value of [min, max]) expect(problemsOf({ [name]: String(value) })).toEqual([])
-    for (const value of [String(min - 1), String(max + 1), `${min}.5`, 'many', 'NaN', 'Infinity', '1e99'])
+    if (!whole) expect(problemsOf({ [name]: `${min}.5` })).toEqual([])
+    const wrong = [String(min - 1), String(max + 1), 'many', 'NaN', 'Infinity', '1e99', ...(whole ? [`${min}.5`] : [])]
+    for (const value of wrong)
       expect(problemsOf({ [name]: value })).toEqual([
-        `${name}: expected a whole number from ${min} to ${max}, got ${value}`,
+        `${name}: expected a ${whole ? 'whole ' : ''}number from ${min} to ${max}, got ${value}`,
       ])
   })
 

@@ -6,7 +6,8 @@ import { expiringTopic } from './topic.ts'
 export const commandsTopic = expiringTopic('commands.v1', 7)
 
 /**
- * Submit a job. `job` is the body of `POST /api/v1/inference/batch`. A direct producer gives no `job_id`: it then follows
+ * Submit a job. `job` is the body of `POST /api/v1/inference/batch`; with a `schedule` in it, it makes a schedule whose
+ * id has the digits of the job's. A direct producer gives no `job_id`: it then follows
  * from `idempotency_key`, or else from the record's topic, partition and offset, so a replay finds the same job.
  */
 export interface SubmitCommand {
@@ -28,4 +29,14 @@ export interface CancelCommand {
   job_id: string
 }
 
-export type Command = SubmitCommand | CancelCommand
+/** Change a schedule: `schedule` is the body of `PATCH /api/v1/inference/schedules/:schedule_id`; null deletes it. */
+export interface ScheduleCommand {
+  type: 'schedule'
+  tenant_id: string
+  schedule_id: string
+  schedule: unknown
+  /** Any text; the schedule's record then shows it, so whoever sent the command sees that it was carried out. */
+  change_id?: string
+}
+
+export type Command = SubmitCommand | CancelCommand | ScheduleCommand

@@ -103,6 +103,8 @@ export interface JobPlan {
 export interface JobSnapshot {
   job_id: string
   tenant_id: string
+  /** The schedule that made it, if one did. */
+  schedule_id: string | null
   status: JobStatus
   model_id: string
   /** As asked for, else (from the plan on) the newest when the job was accepted; null before that. */
@@ -185,6 +187,7 @@ export const jobSchema = {
   fields: [
     { name: 'job_id', type: 'string' },
     { name: 'tenant_id', type: 'string' },
+    { name: 'schedule_id', type: optional('string'), default: null },
     { name: 'status', type: { type: 'enum', name: 'JobStatus', symbols: JOB_STATUSES } },
     { name: 'model_id', type: 'string' },
     { name: 'model_version', type: optional('int'), default: null },

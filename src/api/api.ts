@@ -13,6 +13,7 @@ import { jobFinder, jobRoutes } from './job-routes.ts'
 import { LiveJobs } from './live-jobs.ts'
 import { modelRoutes } from './model-routes.ts'
 import { invalidRequest, notFound, sendProblem, toProblem } from './problem.ts'
+import { scheduleRoutes } from './schedule-routes.ts'
 
 export async function startApi(context: ProcessContext): Promise<RunningRole> {
   const app = await buildServer(context)
@@ -76,6 +77,7 @@ async function buildServer(context: ProcessContext) {
   const live = new LiveJobs(context.views)
   const findJob = jobFinder(context, tenantOf)
   await app.register(jobRoutes(context, live, tenantOf, findJob))
+  await app.register(scheduleRoutes(context, tenantOf))
   await app.register(errorRoutes(context, live, findJob))
   await app.register(await modelRoutes(context, tenantOf))
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))

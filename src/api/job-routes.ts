@@ -4,13 +4,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { kindName } from '../../topics/columns.ts'
 import { JOB_STATUSES, type JobSnapshot } from '../../topics/jobs.ts'
+import { isScheduled } from '../job/schedule.ts'
 import { JobRequest } from '../job/spec.ts'
 import type { ProcessContext } from '../process.ts'
 import { streamJob } from './events.ts'
 import { JobStatusBody } from './job-status.ts'
 import type { LiveJobs } from './live-jobs.ts'
-import { HttpProblem, notFound, ProblemBody } from './problem.ts'
+import { pageOf } from './paging.ts'
+import { notFound, ProblemBody } from './problem.ts'
 import { Sampler } from './sample.ts'
+import { ScheduleBody, sendScheduled } from './schedule-routes.ts'
+import { submitSchedule } from './scheduling.ts'
 import { cancelJob, checkJob, type Submitted, submitJob } from './submission.ts'
 
 const JobId = Type.Object({ job_id: Type.String() })
@@ -108,7 +112,7 @@ export function jobRoutes(
       '/api/v1/inference/batch',
       {
         schema: {
-          summary: 'Submit a job',
+          summary: 'Submit a job, or with a `schedule` in it, make one',
           tags: ['jobs'],
           headers: IdempotencyHeader,
           querystring: Type.Object(
@@ -122,7 +126,7 @@ export function jobRoutes(
             strict,
           ),
           body: JobRequest,
-          response: { 200: ValidBody, 202: SubmittedBody, '4xx': ProblemBody },
+          response: { 200: ValidBody, 201: ScheduleBody, 202: SubmittedBody, '4xx': ProblemBody },
         },
         // The body is checked by the function that direct Kafka commands go through as well, so both say the same.
         validatorCompiler: (route) =>
@@ -132,6 +136,8 @@ export function jobRoutes(
         if (request.query.validate_only === 'true')
           return reply.status(200).send(await validated(request.body, tenantOf(request)))
         const key = request.headers['idempotency-key']
+        if (isScheduled(request.body))
+          return sendScheduled(reply, await submitSchedule(request.body, tenantOf(request), key, context))
         return sendSubmitted(reply, await submitJob(request.body, tenantOf(request), key, context), live)
       },
     )
@@ -145,6 +151,7 @@ export function jobRoutes(
           querystring: Type.Object(
             {
               status: Type.Optional(Type.Enum([...JOB_STATUSES])),
+              schedule_id: Type.Optional(Type.String({ description: 'Only jobs that this schedule made' })),
               // A text: the type provider would turn 1.5 and true into whole numbers.
               limit: Type.Optional(
                 Type.String({ pattern: '^([1-9]\\d{0,2}|1000)$', default: '50', description: '1 to 1000' }),
@@ -164,17 +171,13 @@ export function jobRoutes(
         },
       },
       async (request) => {
-        const { status, limit = '50', after } = request.query
-        const all = live.newestFirst(tenantOf(request)).filter((job) => status === undefined || job.status === status)
-        const rest = after === undefined ? all : all.filter(isAfter(after))
-        const page = rest.slice(0, Number(limit))
-        const last = page.at(-1)
-        const hasMore = rest.length > page.length
-        return {
-          data: page.map((job) => live.status(job)),
-          has_more: hasMore,
-          next: hasMore && last ? cursorOf(last) : null,
-        }
+        const { status, schedule_id, limit = '50', after } = request.query
+        const all = live
+          .newestFirst(tenantOf(request))
+          .filter((job) => status === undefined || job.status === status)
+          .filter((job) => schedule_id === undefined || job.schedule_id === schedule_id)
+        const { entries, hasMore, next } = pageOf(all, placeOf, after, Number(limit))
+        return { data: entries.map((job) => live.status(job)), has_more: hasMore, next }
       },
     )
 
@@ -223,15 +226,6 @@ export function jobRoutes(
   }
 }
 
-function cursorOf(job: JobSnapshot): string {
-  return Buffer.from(`${job.submitted_at}/${job.job_id}`).toString('base64url')
-}
-
-/** Whether a job comes after a cursor in the list's order. */
-function isAfter(cursor: string): (job: JobSnapshot) => boolean {
-  const match = /^(\d{1,18})\/(.+)$/.exec(Buffer.from(cursor, 'base64url').toString())
-  if (!match) throw new HttpProblem(400, 'invalid_cursor', 'after: expected the `next` of a page of this list')
-  const at = BigInt(match[1] as string)
-  const id = match[2] as string
-  return (job) => job.submitted_at < at || (job.submitted_at === at && job.job_id < id)
+function placeOf({ submitted_at, job_id }: JobSnapshot): { at: bigint; id: string } {
+  return { at: submitted_at, id: job_id }
 }

@@ -11,6 +11,7 @@ export const JobStatusBody = Type.Object(
   {
     job_id: Type.String(),
     status: Type.Enum([...JOB_STATUSES]),
+    schedule_id: Nullable(Type.String({ description: 'The schedule that made it' })),
     model_id: Type.String(),
     model_version: Nullable(Type.Integer()),
     progress: Type.Object({
@@ -82,6 +83,7 @@ export function jobStatus(job: JobSnapshot, rowsPerSecond: number, ahead: number
   return {
     job_id: job.job_id,
     status: job.status,
+    schedule_id: job.schedule_id,
     model_id: job.model_id,
     model_version: job.model_version,
     progress: {

@@ -2,7 +2,7 @@
 // else's, and the answer waits until this process has seen the controller take it up.
 import { type Command, commandsTopic } from '../../topics/commands.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
-import { jobIdOfKey, randomJobId, requestHash } from '../job/identity.ts'
+import { jobIdOfKey, randomJobId, requestHash, scheduleIdOf } from '../job/identity.ts'
 import { type Planned, planJob } from '../job/plan.ts'
 import { type JobSpec, parseJob } from '../job/spec.ts'
 import { controlPartition } from '../kafka/partitioner.ts'
@@ -10,7 +10,7 @@ import type { ProcessContext } from '../process.ts'
 import { HttpProblem, invalidRequest } from './problem.ts'
 
 /** How long an answer waits for the controller. Past it the command is safe in Kafka, only not yet taken up. */
-const TAKE_UP_MS = 10_000
+export const TAKE_UP_MS = 10_000
 
 export interface Submitted {
   readonly jobId: string
@@ -33,6 +33,8 @@ export async function submitJob(
   if (idempotencyKey !== undefined) {
     const existing = await views.findJob(jobId)
     if (existing) return sameJob(existing, body)
+    const scheduleId = scheduleIdOf(jobId)
+    if (views.schedules.has(scheduleId)) throw idempotencyConflict(`schedule ${scheduleId}`)
   }
   const { spec, plan, modelVersion } = await checkJob(body, tenantId, context)
   const seen = jobSeen(jobId, () => true, context)
@@ -97,14 +99,17 @@ export async function cancelJob(job: JobSnapshot, context: ProcessContext): Prom
   return (await seen) ?? context.views.jobs.get(job.job_id) ?? job
 }
 
+/** The key was used for something else. */
+export function idempotencyConflict(what: string): HttpProblem {
+  return new HttpProblem(
+    409,
+    'idempotency_conflict',
+    `this Idempotency-Key belongs to ${what}, submitted with another body; use a new key`,
+  )
+}
+
 function sameJob(job: JobSnapshot, body: unknown): Submitted {
-  if (job.request_hash !== requestHash(body)) {
-    throw new HttpProblem(
-      409,
-      'idempotency_conflict',
-      `this Idempotency-Key belongs to job ${job.job_id}, submitted with another body; use a new key`,
-    )
-  }
+  if (job.request_hash !== requestHash(body)) throw idempotencyConflict(`job ${job.job_id}`)
   return {
     jobId: job.job_id,
     modelId: job.model_id,
@@ -115,7 +120,7 @@ function sameJob(job: JobSnapshot, body: unknown): Submitted {
   }
 }
 
-async function sendCommand(command: Command, { producer }: ProcessContext): Promise<void> {
+export async function sendCommand(command: Command, { producer }: ProcessContext): Promise<void> {
   const partition = controlPartition(command.tenant_id)
   await producer.send([
     { topic: commandsTopic, partition, key: command.tenant_id, value: Buffer.from(JSON.stringify(command)) },

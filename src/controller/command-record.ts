@@ -23,12 +23,21 @@ export function parseCommand(value: Buffer | null): { command: Command } | { rea
   }
   if (typeof parsed !== 'object' || parsed === null)
     return { reason: `expected a JSON object, got ${JSON.stringify(parsed)}` }
-  const { type, tenant_id, job_id, idempotency_key, job, plan } = parsed as Record<string, unknown>
+  const { type, tenant_id, job_id, idempotency_key, job, plan, schedule_id, schedule, change_id } = parsed as Record<
+    string,
+    unknown
+  >
   if (typeof tenant_id !== 'string' || !tenant_id) return { reason: 'tenant_id: expected a text' }
   if (type === 'cancel') {
     return typeof job_id === 'string' ? { command: parsed as Command } : { reason: 'job_id: expected a text' }
   }
-  if (type !== 'submit') return { reason: `type: expected submit or cancel, got ${JSON.stringify(type)}` }
+  if (type === 'schedule') {
+    if (typeof schedule_id !== 'string') return { reason: 'schedule_id: expected a text' }
+    if (typeof schedule !== 'object') return { reason: 'schedule: expected an object of changes, or null to delete it' }
+    if (change_id !== undefined && typeof change_id !== 'string') return { reason: 'change_id: expected a text' }
+    return { command: parsed as Command }
+  }
+  if (type !== 'submit') return { reason: `type: expected submit, cancel or schedule, got ${JSON.stringify(type)}` }
   if (typeof job !== 'object' || job === null)
     return { reason: 'job: expected an object, the body of a submission over REST' }
   if (idempotency_key !== undefined && typeof idempotency_key !== 'string')
@@ -76,6 +85,7 @@ export function newJob(
   return {
     job_id: jobId,
     tenant_id: command.tenant_id,
+    schedule_id: null,
     status: refused ? 'failed' : 'submitted',
     model_id: spec.modelId,
     model_version: spec.modelVersion,

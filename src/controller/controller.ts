@@ -1,12 +1,15 @@
 // CONTROLLER: owns every job of its partitions. One loop for each partition of commands.v1: take what happened, decide,
 // write snapshots + read tasks + the consumed offset in one transaction, then act. A zombie is fenced by the transaction.
-import { commandsTopic } from '../../topics/commands.ts'
+import { type Command, commandsTopic } from '../../topics/commands.ts'
 import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
 import { isTerminal, type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
 import { type ProgressEntry, progressTopic } from '../../topics/progress.ts'
 import { readCodec, readsTopic } from '../../topics/reads.ts'
+import { scheduleCodec, schedulesTopic } from '../../topics/schedules.ts'
 import { duty } from '../job/machine.ts'
 import type { PlanningWorld } from '../job/plan.ts'
+import { isScheduled } from '../job/schedule.ts'
+import { parseJob } from '../job/spec.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { controlPartition } from '../kafka/partitioner.ts'
@@ -14,9 +17,10 @@ import type { OutgoingRecord } from '../kafka/producer.ts'
 import { openTransactionalWriter } from '../kafka/transactions.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { Wakeup } from '../wakeup.ts'
-import { parseCommand } from './command-record.ts'
+import { type Origin, parseCommand } from './command-record.ts'
 import { Duties, type DutyOutcome } from './duties.ts'
 import { JobBook } from './job-book.ts'
+import { ScheduleBook, type ScheduleWrite } from './schedule-book.ts'
 
 const GROUP = 'controller'
 /** How often counts are written into the snapshots, and deadlines looked at. */
@@ -39,6 +43,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
   const writer = await openTransactionalWriter(client, `controller.${partition}`)
   await views.caughtUp()
   const book = new JobBook(views.jobsOfPartition(partition), config)
+  const schedules = new ScheduleBook(views.schedulesOfPartition(partition), config)
 
   const wakeup = new Wakeup()
   const outcomes: DutyOutcome[] = []
@@ -76,7 +81,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       const records = happened === 'woken' ? [] : happened
       const at = Date.now()
       // 2. Decide.
-      const outgoing = takeCommands(records, lane, book, at)
+      const outgoing = takeCommands(records, lane, { book, schedules }, at)
       for (const { jobId, event } of outcomes.splice(0)) {
         if (event?.type === 'swept') book.forget(jobId)
         else if (event && book.apply(jobId, event) && event.type === 'prepared')
@@ -85,13 +90,17 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       if (ticked) for (const job of book.open()) touched.add(job.job_id)
       for (const jobId of touched) book.ledger(jobId, views.progressOf(jobId), ticked, at)
       touched.clear()
-      if (ticked) book.expire(at)
+      if (ticked) {
+        book.expire(at)
+        schedules.fire(book, at)
+      }
       const outlived = ticked ? book.outlived(at) : []
       ticked = false
       book.admit(views.jobs.values(), at)
       // 3. Write it down, all or nothing.
       outgoing.push(...book.takeChanges().flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
       outgoing.push(...book.takeForgotten().map((key) => ({ topic: jobsTopic, partition, key, value: null })))
+      outgoing.push(...schedules.takeWrites().map((write) => scheduleRecord(write, partition)))
       const last = records.at(-1)
       if (outgoing.length || last) {
         const consumed = last
@@ -115,7 +124,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
 }
 
 /** Carries out the commands of some records; what must be produced for those that could not be. */
-function takeCommands(records: readonly LaneRecord[], lane: Lane, book: JobBook, at: number): OutgoingRecord[] {
+function takeCommands(records: readonly LaneRecord[], lane: Lane, books: Books, at: number): OutgoingRecord[] {
   return records.flatMap((record): OutgoingRecord[] => {
     const origin = { topic: lane.topic, partition: lane.partition, offset: record.offset }
     const parsed = parseCommand(record.value)
@@ -136,9 +145,22 @@ function takeCommands(records: readonly LaneRecord[], lane: Lane, book: JobBook,
         },
       ]
     }
-    const reason = book.command(command, origin, at)
+    const reason = carryOut(command, origin, books, at)
     return reason === null ? [] : [deadCommand(record, origin, command.tenant_id, reason, at)]
   })
+}
+
+interface Books {
+  readonly book: JobBook
+  readonly schedules: ScheduleBook
+}
+
+/** Why a command could not be carried out, or null. A submission with a wrong schedule is a failed job, as any other. */
+function carryOut(command: Command, origin: Origin, { book, schedules }: Books, at: number): string | null {
+  if (command.type === 'schedule') return schedules.command(command, at)
+  const scheduled =
+    command.type === 'submit' && isScheduled(command.job) && 'spec' in parseJob(command.job, { parallelism: 1 })
+  return scheduled ? schedules.create(command, origin, at) : book.command(command, origin, at)
 }
 
 function deadCommand(
@@ -177,6 +199,10 @@ function jobRecords(job: JobSnapshot, partition: number, ledger: ReadonlyMap<str
       records.push({ topic: progressTopic, partition, key: `${key}/${slot}`, value: null })
   }
   return records
+}
+
+function scheduleRecord({ key, schedule }: ScheduleWrite, partition: number): OutgoingRecord {
+  return { topic: schedulesTopic, partition, key, value: schedule && scheduleCodec.encode(schedule) }
 }
 
 function readTask({ job_id, tenant_id, attempt }: JobSnapshot, partition: number): OutgoingRecord {

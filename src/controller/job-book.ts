@@ -1,8 +1,9 @@
 // The jobs of one partition, and what has changed since they were last written. All decisions of the controller happen
 // here, on plain data: commands, ledger entries, outcomes of duties and the clock go in, snapshots come out.
-import type { Command } from '../../topics/commands.ts'
+import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
 import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
+import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'
 import { chooseLanes } from '../job/lanes.ts'
 import { deadline, duty, isActive, isOutlived, type JobEvent, next } from '../job/machine.ts'
@@ -72,7 +73,7 @@ export class JobBook {
   }
 
   /** Carries out a command. Returns why it could not be, or null. A repeated command changes nothing. */
-  command(command: Command, origin: Origin, at: number): string | null {
+  command(command: SubmitCommand | CancelCommand, origin: Origin, at: number): string | null {
     if (command.type === 'cancel') {
       const job = this.#jobs.get(command.job_id)
       if (!job || job.tenant_id !== command.tenant_id) return `tenant ${command.tenant_id} has no job ${command.job_id}`
@@ -95,6 +96,19 @@ export class JobBook {
         : job,
     )
     return null
+  }
+
+  /** The job of a schedule's firing, planned like a direct command's. One that is there already stays as it is. */
+  fire({ schedule_id, tenant_id, job: request }: Schedule, jobId: string, at: number): void {
+    if (this.#jobs.has(jobId)) return
+    const command: SubmitCommand = { type: 'submit', tenant_id, job: JSON.parse(request) }
+    const job = newJob(command, jobId, { parallelism: this.#limits.defaultParallelism }, at)
+    this.#put({ ...job, schedule_id })
+  }
+
+  /** Whether a job of the schedule is not finished. */
+  isBusy(scheduleId: string): boolean {
+    return [...this.#jobs.values()].some((job) => job.schedule_id === scheduleId && !isTerminal(job.status))
   }
 
   /** Draws the consequences of a job's ledger. `withTotals` also takes over the counts. */

@@ -21,6 +21,16 @@ export function jobIdOfRecord(topic: string, partition: number, offset: bigint):
   return jobIdOf(['record', topic, String(partition), String(offset)])
 }
 
+/** The schedule that a submission with a `schedule` makes: it has the digits of the job that it would be without. */
+export function scheduleIdOf(jobId: string): string {
+  return jobId.replace(/^batch-/, 'schedule-')
+}
+
+/** The job of a schedule's firing that was due at `fireAt` (ms since 1970), whoever makes it and however often. */
+export function jobIdOfFiring(scheduleId: string, fireAt: bigint): string {
+  return jobIdOf(['firing', scheduleId, String(fireAt)])
+}
+
 /** SHA-256 (hex) of a JSON value with its object keys in order: equal for bodies that mean the same. */
 export function requestHash(body: unknown): string {
   return createHash('sha256').update(canonicalJson(body)).digest('hex')

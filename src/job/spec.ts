@@ -7,6 +7,7 @@ import type { Problem } from '../../connectors/connector.ts'
 import type { JobConfig, JobInput, JobOutput } from '../../topics/jobs.ts'
 import { LANES } from '../../topics/topic.ts'
 import { filledIn, OutputRequest, outputProblems, placeOf } from './output-spec.ts'
+import { ScheduleRequest, scheduleProblems } from './schedule-spec.ts'
 
 export const MAX_BATCH_SIZE = 100_000
 /** Outputs of one job. */
@@ -82,6 +83,7 @@ export const JobRequest = Type.Object(
         strict,
       ),
     ),
+    schedule: Type.Optional(ScheduleRequest),
   },
   { ...strict, title: 'JobRequest' },
 )
@@ -218,6 +220,7 @@ function crossFieldProblems(body: JobRequest): Problem[] {
     problems.push({ code: 'invalid', pointer: '/outputs', detail })
   }
   problems.push(...outputs.flatMap(({ output, pointer }) => outputProblems(output, pointer)))
+  if (body.schedule) problems.push(...scheduleProblems(body.schedule, '/schedule'))
   const places = outputs.map(({ output }) => placeOf(output))
   outputs.forEach(({ pointer }, i) => {
     const first = places.indexOf(places[i] as string)

@@ -3,22 +3,27 @@ import { EventEmitter } from 'node:events'
 import { isTerminal, type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
 import { type ModelRecord, modelCodec, modelKey, modelsTopic } from '../../topics/models.ts'
 import { type ProgressEntry, progressCodec, progressTopic } from '../../topics/progress.ts'
+import { type Schedule, scheduleCodec, schedulesTopic } from '../../topics/schedules.ts'
 import { type WorkerHeartbeat, workerCodec, workersTopic } from '../../topics/workers.ts'
 import type { KafkaClient } from './client.ts'
+import { controlPartition } from './partitioner.ts'
 import { startTail, type Tail, type TailedTopic, type TailRecord } from './tail.ts'
 
-export type ViewName = 'jobs' | 'progress' | 'models' | 'workers'
+export type ViewName = 'jobs' | 'progress' | 'models' | 'schedules' | 'workers'
 
 interface ViewEvents {
   job: [job: JobSnapshot]
   progress: [entry: ProgressEntry]
   model: [model: ModelRecord]
+  /** Null: it was deleted. */
+  schedule: [scheduleId: string, schedule: Schedule | null]
 }
 
 export class Views {
   readonly jobs = new Map<string, JobSnapshot>()
   /** `tenant/model@version` → model. */
   readonly models = new Map<string, ModelRecord>()
+  readonly schedules = new Map<string, Schedule>()
   readonly workers = new Map<string, WorkerHeartbeat>()
   readonly changes = new EventEmitter<ViewEvents>()
   readonly #progress = new Map<string, Map<string, ProgressEntry>>()
@@ -34,6 +39,7 @@ export class Views {
       jobs: { spec: jobsTopic, onRecord: (record) => views.#onJob(record) },
       progress: { spec: progressTopic, onRecord: (record) => views.#onProgress(record) },
       models: { spec: modelsTopic, onRecord: (record) => views.#onModel(record) },
+      schedules: { spec: schedulesTopic, onRecord: (record) => views.#onSchedule(record) },
       workers: { spec: workersTopic, onRecord: (record) => views.#onWorker(record) },
     }
     views.#tail = await startTail(
@@ -78,6 +84,19 @@ export class Views {
     if (known) return known
     await this.#tail?.caughtUp(jobsTopic)
     return this.jobs.get(jobId)
+  }
+
+  /** The schedules of one control partition. */
+  schedulesOfPartition(partition: number): Schedule[] {
+    return [...this.schedules.values()].filter(({ tenant_id }) => controlPartition(tenant_id) === partition)
+  }
+
+  /** The schedule, also if its record is still on its way. */
+  async findSchedule(scheduleId: string): Promise<Schedule | undefined> {
+    const known = this.schedules.get(scheduleId)
+    if (known) return known
+    await this.#tail?.caughtUp(schedulesTopic)
+    return this.schedules.get(scheduleId)
   }
 
   async caughtUp(): Promise<void> {
@@ -131,6 +150,13 @@ export class Views {
     const model = modelCodec.decode(value)
     this.models.set(key, model)
     this.changes.emit('model', model)
+  }
+
+  #onSchedule({ key, value }: TailRecord): void {
+    const schedule = value ? scheduleCodec.decode(value) : null
+    if (schedule) this.schedules.set(key, schedule)
+    else this.schedules.delete(key)
+    this.changes.emit('schedule', key, schedule)
   }
 
   #onWorker({ key, value }: TailRecord): void {

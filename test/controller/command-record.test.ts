@@ -27,6 +27,8 @@ describe('parseCommand', () => {
     { ...SUBMIT, idempotency_key: 'k1' },
     { ...SUBMIT, job_id: 'batch-0123456789abcdef0123', plan: { ...PLAN, total_rows: '5', model_version: 3 } },
     { type: 'cancel', tenant_id: 'acme', job_id: 'batch-1' },
+    { type: 'schedule', tenant_id: 'acme', schedule_id: 'schedule-1', schedule: { enabled: false }, change_id: 'c1' },
+    { type: 'schedule', tenant_id: 'acme', schedule_id: 'schedule-1', schedule: null },
   ])('%j is a command', (command) => {
     expect(parseCommand(record(command))).toEqual({ command })
   })
@@ -42,13 +44,20 @@ describe('parseCommand', () => {
     ['no tenant', record({ ...SUBMIT, tenant_id: undefined }), 'tenant_id'],
     ['an empty tenant', record({ ...SUBMIT, tenant_id: '' }), 'tenant_id'],
     ['a tenant that is no text', record({ ...SUBMIT, tenant_id: 5 }), 'tenant_id'],
-    ['another type', record({ ...SUBMIT, type: 'pause' }), 'type: expected submit or cancel, got "pause"'],
-    ['no type', record({ tenant_id: 'acme', job: BODY }), 'type: expected submit or cancel, got undefined'],
+    ['another type', record({ ...SUBMIT, type: 'pause' }), 'type: expected submit, cancel or schedule, got "pause"'],
+    ['no type', record({ tenant_id: 'acme', job: BODY }), 'type: expected submit, cancel or schedule, got undefined'],
     ['no job', record({ ...SUBMIT, job: undefined }), 'job: expected an object'],
     ['a job as text', record({ ...SUBMIT, job: JSON.stringify(BODY) }), 'job: expected an object'],
     ['a key that is no text', record({ ...SUBMIT, idempotency_key: 5 }), 'idempotency_key'],
     ['a cancel of nothing', record({ type: 'cancel', tenant_id: 'acme' }), 'job_id'],
     ['a cancel of a number', record({ type: 'cancel', tenant_id: 'acme', job_id: 5 }), 'job_id'],
+    ['a change of no schedule', record({ type: 'schedule', tenant_id: 'acme', schedule: null }), 'schedule_id'],
+    ['no change', record({ type: 'schedule', tenant_id: 'acme', schedule_id: 'schedule-1' }), 'schedule: expected'],
+    [
+      'a change id that is no text',
+      record({ type: 'schedule', tenant_id: 'acme', schedule_id: 's', schedule: {}, change_id: 1 }),
+      'change_id',
+    ],
     ['a job id that is no text', record({ ...SUBMIT, job_id: 5 }), 'job_id'],
     ['a plan that is no object', record({ ...SUBMIT, plan: 'soon' }), 'plan'],
     ['a plan without rows', record({ ...SUBMIT, plan: {} }), 'plan'],

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { JobBook } from '../../src/controller/job-book.ts'
 import { jobIdOfKey, jobIdOfRecord } from '../../src/job/identity.ts'
 import { isActive } from '../../src/job/machine.ts'
-import type { Command, SubmitCommand } from '../../topics/commands.ts'
+import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
 import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import { entry, PLAN, running, submitted } from '../job/snapshots.ts'
@@ -22,7 +22,7 @@ function submit(key: string, tenant_id = 'acme', job: unknown = BODY): SubmitCom
   return { type: 'submit', tenant_id, idempotency_key: key, job, plan: API_PLAN }
 }
 
-function cancel(job_id: string, tenant_id = 'acme'): Command {
+function cancel(job_id: string, tenant_id = 'acme'): CancelCommand {
   return { type: 'cancel', tenant_id, job_id }
 }
 

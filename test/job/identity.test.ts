@@ -1,7 +1,14 @@
 // Who a job is: the same request always gets the same id and hash, another one never.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { jobIdOfKey, jobIdOfRecord, randomJobId, requestHash } from '../../src/job/identity.ts'
+import {
+  jobIdOfFiring,
+  jobIdOfKey,
+  jobIdOfRecord,
+  randomJobId,
+  requestHash,
+  scheduleIdOf,
+} from '../../src/job/identity.ts'
 
 const JOB_ID = /^batch-[0-9a-f]{20}$/
 
@@ -87,3 +94,24 @@ function sorted(value: unknown): unknown {
   const pairs = Object.entries(value).map(([key, entry]) => [key, sorted(entry)] as const)
   return { object: pairs.sort(([a], [b]) => (a < b ? -1 : 1)) }
 }
+
+test('a firing’s job follows from its schedule and its time, and from nothing else', () => {
+  const schedules = fc.array(fc.nat(3), { minLength: 2, maxLength: 2 })
+  fc.assert(
+    fc.property(
+      schedules,
+      fc.bigInt({ min: 0n, max: 3n }),
+      fc.bigInt({ min: 0n, max: 3n }),
+      ([one, other], at, then) => {
+        const id = jobIdOfFiring(`schedule-${one}`, at)
+        expect(id).toMatch(JOB_ID)
+        expect(jobIdOfFiring(`schedule-${other}`, then) === id).toBe(one === other && at === then)
+      },
+    ),
+  )
+})
+
+test('a schedule has the digits of the job that its submission would be', () => {
+  const jobId = randomJobId()
+  expect(scheduleIdOf(jobId)).toBe(`schedule-${jobId.slice('batch-'.length)}`)
+})

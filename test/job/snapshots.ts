@@ -30,6 +30,7 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
   return {
     job_id: 'batch-1',
     tenant_id: 'acme',
+    schedule_id: null,
     status: 'submitted',
     model_id: 'churn',
     model_version: null,

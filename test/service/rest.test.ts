@@ -56,6 +56,7 @@ describe('submitting', () => {
     expect(job).toEqual({
       job_id: body.job_id,
       status: 'completed',
+      schedule_id: null,
       model_id: 'churn',
       model_version: 1,
       progress: {
@@ -291,6 +292,10 @@ describe('what there is to read', () => {
         'put /api/v1/models/{model_id}',
         'get /api/v1/models',
         'get /api/v1/models/{model_id}',
+        'get /api/v1/inference/schedules',
+        'get /api/v1/inference/schedules/{schedule_id}',
+        'patch /api/v1/inference/schedules/{schedule_id}',
+        'delete /api/v1/inference/schedules/{schedule_id}',
         'get /livez',
         'get /readyz',
       ].sort(),

@@ -16,6 +16,7 @@ import {
 } from '../../topics/jobs.ts'
 import { progressCodec } from '../../topics/progress.ts'
 import { readCodec } from '../../topics/reads.ts'
+import { OVERLAP_POLICIES, type Schedule, SKIP_REASONS, scheduleCodec } from '../../topics/schedules.ts'
 import { entry, running, submitted } from '../job/snapshots.ts'
 import { KINDS } from './vectors.ts'
 
@@ -95,6 +96,7 @@ const anyOutput: fc.Arbitrary<JobOutput> = fc.record({
 const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   job_id: fc.string(),
   tenant_id: fc.string({ unit: 'grapheme' }),
+  schedule_id: maybe(fc.string()),
   status: fc.constantFrom(...JOB_STATUSES),
   model_id: fc.string(),
   model_version: maybe(int),
@@ -135,7 +137,34 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   error: maybe(fc.record({ code: fc.string(), message: fc.string({ unit: 'grapheme' }) })),
 })
 
+const anySchedule: fc.Arbitrary<Schedule> = fc.record({
+  schedule_id: fc.string(),
+  tenant_id: fc.string({ unit: 'grapheme' }),
+  cron: fc.string(),
+  timezone: fc.string(),
+  enabled: fc.boolean(),
+  overlap: fc.constantFrom(...OVERLAP_POLICIES),
+  catchup_minutes: int,
+  job: fc.json(),
+  request_hash: fc.string(),
+  created_at: long,
+  last_fired_at: maybe(long),
+  last_job_id: maybe(fc.string()),
+  last_skipped: maybe(fc.record({ fire_at: long, reason: fc.constantFrom(...SKIP_REASONS) })),
+  next_fire_at: maybe(long),
+  waiting_fire_at: maybe(long),
+  change_id: maybe(fc.string()),
+})
+
 describe('what goes in comes out', () => {
+  test('any schedule', () => {
+    fc.assert(
+      fc.property(anySchedule, (schedule) => {
+        expect(scheduleCodec.decode(scheduleCodec.encode(schedule))).toEqual(schedule)
+      }),
+    )
+  })
+
   test('any snapshot of a job', () => {
     fc.assert(
       fc.property(anySnapshot, (job) => {

@@ -1,0 +1,86 @@
+// The schedules of one partition, and what has changed since they were last written. Commands and the clock go in,
+// records and firings come out; a firing goes into the book of jobs, so both are written in one transaction.
+import type { ScheduleCommand, SubmitCommand } from '../../topics/commands.ts'
+import type { Schedule } from '../../topics/schedules.ts'
+import { jobIdOfFiring, requestHash, scheduleIdOf } from '../job/identity.ts'
+import { changed, fired, newSchedule, parseChange } from '../job/schedule.ts'
+import { type Origin, submittedJobId } from './command-record.ts'
+import type { BookLimits, JobBook } from './job-book.ts'
+
+/** A schedule's new state; null: it was deleted. */
+export interface ScheduleWrite {
+  readonly key: string
+  readonly schedule: Schedule | null
+}
+
+export class ScheduleBook {
+  readonly #schedules = new Map<string, Schedule>()
+  readonly #limits: Pick<BookLimits, 'defaultParallelism'>
+  #writes: ScheduleWrite[] = []
+
+  constructor(schedules: Iterable<Schedule>, limits: Pick<BookLimits, 'defaultParallelism'>) {
+    for (const schedule of schedules) this.#schedules.set(schedule.schedule_id, schedule)
+    this.#limits = limits
+  }
+
+  get(scheduleId: string): Schedule | undefined {
+    return this.#schedules.get(scheduleId)
+  }
+
+  /** Every state since the last call, in order: one for each change. */
+  takeWrites(): ScheduleWrite[] {
+    const writes = this.#writes
+    this.#writes = []
+    return writes
+  }
+
+  /** Makes the schedule that a valid submission asks for. Returns why not, or null. A repeated one changes nothing. */
+  create(command: SubmitCommand, origin: Origin, at: number): string | null {
+    const scheduleId = scheduleIdOf(submittedJobId(command, origin))
+    const existing = this.#schedules.get(scheduleId)
+    if (existing) {
+      return existing.request_hash === requestHash(command.job)
+        ? null
+        : `schedule ${scheduleId} exists with another body; use another idempotency_key`
+    }
+    this.#put(newSchedule(scheduleId, command.tenant_id, command.job, at))
+    return null
+  }
+
+  /** Changes or deletes a schedule. Returns why it could not be done, or null. */
+  command(command: ScheduleCommand, at: number): string | null {
+    const { schedule_id, tenant_id, change_id = null } = command
+    const schedule = this.#schedules.get(schedule_id)
+    if (schedule?.tenant_id !== tenant_id) return `tenant ${tenant_id} has no schedule ${schedule_id}`
+    if (command.schedule === null) {
+      this.#schedules.delete(schedule_id)
+      this.#writes.push({ key: schedule_id, schedule: null })
+      return null
+    }
+    const parsed = parseChange(command.schedule, { parallelism: this.#limits.defaultParallelism })
+    if ('problems' in parsed) return parsed.problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; ')
+    this.#put({ ...changed(schedule, parsed.change, at), change_id })
+    return null
+  }
+
+  /** Makes what is due: the jobs, and the schedules' new state. */
+  fire(jobs: JobBook, at: number): void {
+    for (const schedule of this.#schedules.values()) {
+      if (schedule.waiting_fire_at === null && (schedule.next_fire_at === null || schedule.next_fire_at > at)) continue
+      const { schedule: after, firings } = fired(schedule, jobs.isBusy(schedule.schedule_id), at)
+      if (after === schedule && !firings.length) continue
+      let fresh = after
+      for (const fireAt of firings) {
+        const jobId = jobIdOfFiring(schedule.schedule_id, fireAt)
+        jobs.fire(schedule, jobId, at)
+        fresh = { ...fresh, last_fired_at: fireAt, last_job_id: jobId }
+      }
+      this.#put(fresh)
+    }
+  }
+
+  #put(schedule: Schedule): void {
+    this.#schedules.set(schedule.schedule_id, schedule)
+    this.#writes.push({ key: schedule.schedule_id, schedule })
+  }
+}
