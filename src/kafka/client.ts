@@ -1,7 +1,8 @@
 // The connection to Kafka: one client for each process, with names under the prefix and the client's log in ours.
-import { Kafka, type KafkaConfig, logLevel } from 'kafkajs'
+import type { KafkaConfig } from 'kafkajs'
 import type { Logger } from 'pino'
 import type { TopicSpec } from '../../topics/topic.ts'
+import { Kafka, logLevel } from './kafkajs.ts'
 
 export interface KafkaSettings {
   readonly brokers: readonly string[]

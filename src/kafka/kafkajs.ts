@@ -1,0 +1,35 @@
+// The Kafka client library, with two of its modules replaced before it loads them: how a request is framed, and how the
+// body of a Produce request is built. The bytes are the same, with one copy instead of ten. Where something else loaded the
+// library first (never in a role), it stays as it is.
+import { createRequire } from 'node:module'
+import { type ProduceRequest, planProduce } from './produce-request.ts'
+import { frame, type Request } from './request-frame.ts'
+
+const require = createRequire(import.meta.url)
+
+type RequestBuilder = (request: ProduceRequest) => Request
+
+const PRODUCE = 'kafkajs/src/protocol/requests/produce/v3/request.js'
+const originalProduce = require(PRODUCE) as RequestBuilder
+
+function produce(request: ProduceRequest): Request {
+  const original = originalProduce(request)
+  return request.compression ? original : { ...original, encode: async () => planProduce(request) }
+}
+
+function replace(module: string, exports: unknown): void {
+  require(module)
+  Object.assign(require.cache[require.resolve(module)] as NodeModule, { exports })
+}
+
+// What takes the module that frames requests when it is loaded, and keeps it.
+const user = require.resolve('kafkajs/src/network/connection.js')
+if (!require.cache[user]) {
+  replace(PRODUCE, produce)
+  replace('kafkajs/src/protocol/request.js', frame)
+}
+
+const kafkajs = require('kafkajs') as typeof import('kafkajs')
+export const { logLevel } = kafkajs
+export const Kafka = kafkajs.Kafka
+export type Kafka = InstanceType<typeof Kafka>

@@ -1,0 +1,13 @@
+// The library that a role works with frames its requests by our module.
+import { createRequire } from 'node:module'
+import { expect, test } from 'vitest'
+import { createKafkaClient } from '../../src/kafka/client.ts'
+import { frame } from '../../src/kafka/request-frame.ts'
+
+const require = createRequire(import.meta.url)
+
+test('the replaced modules are in place once the client is loaded', () => {
+  expect(createKafkaClient).toBeTypeOf('function')
+  expect(require('kafkajs/src/protocol/request.js')).toBe(frame)
+  expect(require.cache[require.resolve('kafkajs/src/network/connection.js')]?.loaded).toBe(true)
+})
