@@ -75,6 +75,14 @@ test('the Kafka client is imported only where it is wrapped', () => {
   expect(wrong).toEqual([])
 })
 
+test('more than types of the Kafka client comes from the file that replaces parts of it', () => {
+  const wrong = folders
+    .filter((folder) => ['src', 'connectors'].includes(folder))
+    .flatMap(filesUnder)
+    .filter((file) => /^import (?!type ).*from 'kafkajs'/m.test(readFileSync(join(root, file), 'utf8')))
+  expect(wrong).toEqual([])
+})
+
 test('relative imports carry their extension', () => {
   const wrong = imports.filter(
     ({ specifier }) => specifier.startsWith('.') && !/\.(ts|tsx|js|json|css|html)$/.test(specifier),

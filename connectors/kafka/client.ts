@@ -1,6 +1,7 @@
 // The connector's connection to Kafka, and what the client throws turned into the connectors' errors.
-import kafkajs, { type Admin, Kafka } from 'kafkajs'
+import type { Admin } from 'kafkajs'
 import { ConnectorError, type ConnectorSettings } from '../connector.ts'
+import { Kafka, KafkaJSAggregateError, KafkaJSError, KafkaJSNonRetriableError } from './kafkajs/library.ts'
 
 export interface KafkaConnection {
   readonly kafka: Kafka
@@ -96,7 +97,7 @@ const LASTING: Readonly<Record<string, readonly [code: string, advice: string]>>
 export function connectorError(error: unknown, code: string): unknown {
   if (error instanceof ConnectorError) return error
   const cause = rootOf(error)
-  if (!(cause instanceof kafkajs.KafkaJSError)) return error
+  if (!(cause instanceof KafkaJSError)) return error
   const type = typeOf(cause)
   const make = (ownCode: string, message: string, retriable: boolean) =>
     new ConnectorError(ownCode, message, { retriable, cause: error })
@@ -119,8 +120,7 @@ export function typeOf(error: unknown): string {
 
 /** What is inside a "retries exceeded", and the first of several. */
 export function rootOf(error: unknown): unknown {
-  if (error instanceof kafkajs.KafkaJSAggregateError && error.errors[0]) return rootOf(error.errors[0])
-  if (error instanceof kafkajs.KafkaJSNonRetriableError && error.cause instanceof kafkajs.KafkaJSError)
-    return rootOf(error.cause)
+  if (error instanceof KafkaJSAggregateError && error.errors[0]) return rootOf(error.errors[0])
+  if (error instanceof KafkaJSNonRetriableError && error.cause instanceof KafkaJSError) return rootOf(error.cause)
   return error
 }

@@ -1,9 +1,10 @@
 // The target topic: may the service write to a topic of this name, is it there, and if not, may it be made.
-import kafkajs, { type Admin } from 'kafkajs'
+import type { Admin } from 'kafkajs'
 import { TOPICS } from '../../topics/index.ts'
 import { LANES } from '../../topics/topic.ts'
 import { ConnectorError, type Problem } from '../connector.ts'
 import { connectorError, type KafkaConnection, typeOf } from './client.ts'
+import { ConfigResourceTypes } from './kafkajs/library.ts'
 
 const TOPIC = '/output/topic'
 
@@ -48,7 +49,7 @@ async function isCompacted(admin: Admin, topic: string): Promise<boolean> {
   try {
     const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
-      resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configNames: ['cleanup.policy'] }],
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['cleanup.policy'] }],
     })
     return resources[0]?.configEntries[0]?.configValue.includes('compact') ?? false
   } catch (error) {

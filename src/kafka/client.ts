@@ -1,8 +1,8 @@
 // The connection to Kafka: one client for each process, with names under the prefix and the client's log in ours.
 import type { KafkaConfig } from 'kafkajs'
 import type { Logger } from 'pino'
+import { Kafka, logLevel } from '../../connectors/kafka/kafkajs/library.ts'
 import type { TopicSpec } from '../../topics/topic.ts'
-import { Kafka, logLevel } from './kafkajs.ts'
 
 export interface KafkaSettings {
   readonly brokers: readonly string[]

@@ -1,6 +1,7 @@
 // How a consumer group shares partitions: partition p of every topic goes to member p mod n. So the lanes of one job,
 // which are neighbours, spread over all scorers, and a member owns the same partitions of each topic it reads.
-import { AssignerProtocol, type PartitionAssigner } from 'kafkajs'
+import type { PartitionAssigner } from 'kafkajs'
+import { AssignerProtocol } from '../../connectors/kafka/kafkajs/library.ts'
 
 const NAME = 'ScorelineCoPartition'
 const VERSION = 1

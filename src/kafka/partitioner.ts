@@ -1,5 +1,5 @@
 // Which partition of a control topic a tenant's records go to: murmur2 of the key, as Kafka's own clients do it.
-import { Partitioners } from 'kafkajs'
+import { Partitioners } from '../../connectors/kafka/kafkajs/library.ts'
 import { CONTROL_PARTITIONS } from '../../topics/topic.ts'
 
 const murmur2 = Partitioners.DefaultPartitioner()

@@ -1,5 +1,6 @@
 // Makes the topics be there: creates what is missing, and refuses to start on topics that were declared otherwise.
-import kafkajs, { type Admin } from 'kafkajs'
+import type { Admin } from 'kafkajs'
+import { ConfigResourceTypes } from '../../connectors/kafka/kafkajs/library.ts'
 import { TOPICS } from '../../topics/index.ts'
 import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
@@ -80,7 +81,7 @@ async function findDrift(admin: Admin, client: KafkaClient, specs: readonly Topi
     admin.describeConfigs({
       includeSynonyms: false,
       resources: specs.map((spec) => ({
-        type: kafkajs.ConfigResourceTypes.TOPIC,
+        type: ConfigResourceTypes.TOPIC,
         name: client.topic(spec),
         configNames: ['cleanup.policy'],
       })),

@@ -1,8 +1,8 @@
 // The library that a role works with frames its requests by our module.
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import { createKafkaClient } from '../../src/kafka/client.ts'
-import { frame } from '../../src/kafka/request-frame.ts'
+import { frame } from '../../../connectors/kafka/kafkajs/request-frame.ts'
+import { createKafkaClient } from '../../../src/kafka/client.ts'
 
 const require = createRequire(import.meta.url)
 

@@ -2,9 +2,13 @@
 import { createRequire } from 'node:module'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { crc32c } from '../../src/kafka/crc32c.ts'
-import { type PlannedBody, type ProduceRequest, planProduce } from '../../src/kafka/produce-request.ts'
-import { frame, type Request } from '../../src/kafka/request-frame.ts'
+import { crc32c } from '../../../connectors/kafka/kafkajs/crc32c.ts'
+import {
+  type PlannedBody,
+  type ProduceRequest,
+  planProduce,
+} from '../../../connectors/kafka/kafkajs/produce-request.ts'
+import { frame, type Request } from '../../../connectors/kafka/kafkajs/request-frame.ts'
 
 const require = createRequire(import.meta.url)
 
