@@ -345,7 +345,7 @@ describe('the output', () => {
       ['no path', undefined, 'required', /needs path/],
       ['an empty path', '', 'invalid', /got ""/],
       ['a blank path', '  ', 'path_required', /directory/],
-      ['S3, which is not there yet', 's3://bucket/prefix/', 'store_not_supported', /S3.*not supported yet/],
+      ['a bucket that is no root', 's3://bucket/prefix/', 'path_not_allowed', /outside of the allowed roots/],
     ])('%s', (_what, path, code, says) => refused(file(path), { code, pointer: '/output/path', says }))
 
     test('upsert into files', () =>
