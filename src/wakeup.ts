@@ -19,4 +19,16 @@ export class Wakeup {
     this.#signalled = false
     return 'woken'
   }
+
+  /** The same, for so long at most; whether there was a signal. */
+  async waitAtMost(ms: number): Promise<boolean> {
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      this.signal()
+    }, ms)
+    await this.wait()
+    clearTimeout(timer)
+    return !late
+  }
 }

@@ -5,6 +5,7 @@ import type { ColumnBatch } from '../../topics/columns.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import { encodeColumns } from '../../topics/payload.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
+import { drainedLanes } from '../kafka/drained-lanes.ts'
 import type { ProcessContext } from '../process.ts'
 import { Wakeup } from '../wakeup.ts'
 import type { Outlet } from './outlet.ts'
@@ -15,6 +16,9 @@ import { LaneWindow } from './window.ts'
 const MAX_CHUNK_BYTES = 8 * 1024 * 1024
 /** Chunks that follow each other go to one lane up to this many bytes: they then share a send, a fetch and a commit. */
 const BURST_BYTES = 128 * 1024
+
+/** Without a word from any scorer for so long, the reader looks itself at what is scored. */
+const QUIET_MS = 5_000
 
 /** Reads to the end of the query, which `outlet` then knows: true; false when `signal` stopped it. Throws what went wrong. */
 export async function readAll(
@@ -59,7 +63,9 @@ export async function readAll(
     }
     while (current === null && !signal.aborted && !failed.aborted) {
       outlet.report()
-      await moved.wait()
+      // A scorer that died between its commit and its report left nothing to score that would be reported.
+      if (!(await moved.waitAtMost(QUIET_MS)))
+        for (const lane of await drainedLanes(context.client, job)) window.drained(lane)
       current = window.freeLane()
     }
     failed.throwIfAborted()

@@ -84,6 +84,12 @@ export class LaneWindow {
     }
   }
 
+  /** Everything that was sent to the lane is scored. */
+  drained(lane: number): void {
+    const state = this.#lanes.get(lane)
+    if (state) state.scored = state.sent
+  }
+
   #limit(state: LaneState): number {
     return Math.max(this.#minChunks, Math.ceil(state.chunksPerSecond * AHEAD_S))
   }

@@ -7,6 +7,7 @@ import { isTerminal } from '../../topics/jobs.ts'
 import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
 import { scoredHeaders, scoredTopics, sinkKind } from '../../topics/scored.ts'
 import { deadRecord } from '../kafka/dead-record.ts'
+import { scorerGroup } from '../kafka/drained-lanes.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import type { OutgoingRecord } from '../kafka/producer.ts'
@@ -32,7 +33,7 @@ export async function startScorer(context: ProcessContext): Promise<RunningRole>
     if (isTerminal(job.status)) models.forget(job.job_id)
   })
   const consumer = await consumeLanes(context.client, {
-    group: `scorer.${config.scorerPool}`,
+    group: scorerGroup(config.scorerPool),
     topics: [chunksTopics[config.scorerPool]],
     onLane: (lane) => runLane(lane, models, context),
     onFatal: context.onFatal,

@@ -91,6 +91,11 @@ export class LaneJob {
     }
   }
 
+  /** Tells the ledger, if the lane was done when it was opened. */
+  async tellIfDone(): Promise<void> {
+    if (this.#writer.position.done) await this.report(-1n)
+  }
+
   async close(): Promise<void> {
     await this.#writer.close()
   }

@@ -38,6 +38,7 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
   const state: LaneState = { kind, jobs: new Map(), broken: new Set() }
   const backoff = new Backoff()
   try {
+    await tellAgain(lane, state, context)
     for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
       try {
         await takeIn(records, lane, state, context)
@@ -51,6 +52,32 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
   } finally {
     await closeAll(state)
   }
+}
+
+/**
+ * A sink that died after it committed a lane's end, and before the ledger knew of it, left no record that would remind
+ * anybody: so whoever takes the lane over asks what is durable, and says it again.
+ */
+async function tellAgain(lane: Lane, state: LaneState, context: ProcessContext): Promise<void> {
+  for (const job of context.views.jobs.values()) {
+    if (job.status !== 'running' || !job.lanes.includes(lane.partition)) continue
+    for (const output of outputsOf(job, state.kind)) {
+      try {
+        const laneJob = await LaneJob.open(job, output, lane, context)
+        await laneJob.tellIfDone()
+        await laneJob.close()
+      } catch (error) {
+        // A destination that fails now is met again, and waited for, when there is something to write.
+        if (!(error instanceof ConnectorError)) throw error
+        context.log.debug({ jobId: job.job_id, lane: lane.partition, err: error }, 'nothing to tell again')
+      }
+    }
+  }
+}
+
+/** Which of the job's outputs this kind of sink writes. */
+function outputsOf(job: JobSnapshot, kind: SinkKind): number[] {
+  return job.outputs.flatMap(({ destination }, output) => (sinkKind(destination) === kind ? [output] : []))
 }
 
 interface LaneState {
@@ -110,8 +137,7 @@ async function accept(record: LaneRecord, lane: Lane, state: LaneState, context:
   const { header, failed } = parsed
   const job = await wantedJob(context.views, header)
   if (!job || state.broken.has(keyOf(job))) return
-  for (const [output, { destination }] of job.outputs.entries()) {
-    if (sinkKind(destination) !== state.kind) continue
+  for (const output of outputsOf(job, state.kind)) {
     const key = `${keyOf(job)}/${output}`
     await blame(job, async () => {
       const laneJob = state.jobs.get(key) ?? (await LaneJob.open(job, output, lane, context))
