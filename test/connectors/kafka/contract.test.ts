@@ -1,11 +1,11 @@
 // The sink contract on the destination `kafka`: a topic of JSON records, read back by librdkafka as anyone reads committed records.
-import { beforeAll } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { createKafkaSink } from '../../../connectors/kafka/sink.ts'
 import type { JobOutput } from '../../../topics/jobs.ts'
 import { freshPrefix, kafkaBrokers } from '../../harness/servers.ts'
 import { connectorSettings } from '../settings.ts'
 import { type SeenRow, sinkContract } from '../sink-contract.ts'
-import { createScoredTopic, freshTopic, kafkaClient, kafkaOutput } from './jobs.ts'
+import { createScoredTopic, createTopic, freshTopic, kafkaClient, kafkaOutput } from './jobs.ts'
 import { type TopicReader, topicReader } from './reader.ts'
 
 const prefix = freshPrefix('kafka-contract')
@@ -54,4 +54,17 @@ sinkContract('kafka', {
     await admin.deleteTopics({ topics: [topic as string] })
     await admin.disconnect()
   },
+})
+
+test('a transaction that is left open would be seen by the suite', async () => {
+  const topic = freshTopic()
+  await createTopic({ topic, numPartitions: 1 })
+  const producer = kafkaClient().producer({ transactionalId: topic })
+  await producer.connect()
+  const transaction = await producer.transaction()
+  await transaction.send({ topic, messages: [{ value: '{}' }] })
+  expect(await reader.heldBack(topic)).toEqual([0])
+  expect(await reader.values(topic)).toEqual([])
+  await transaction.abort()
+  await producer.disconnect()
 })
