@@ -43,8 +43,10 @@ export function kafkaConnection({ kafka: settings }: ConnectorSettings): KafkaCo
       } catch (error) {
         const failure = connectorError(error, code)
         const answered = failure instanceof ConnectorError && typeOf(rootOf(error)) !== ''
-        // A connection that broke is not mended by the client in every case: the next call gets a new one.
-        if (!answered && shared === mine) await forget()
+        // A connection that broke is not mended by the client in every case, and a topic that was deleted stays among those that it
+        // asks for, whatever the call is about: the next call gets a new one.
+        const stale = !answered || typeOf(rootOf(error)) === 'UNKNOWN_TOPIC_OR_PARTITION'
+        if (stale && shared === mine) await forget()
         if (!answered || !failure.retriable || left === 1) throw failure
         await new Promise((resolve) => setTimeout(resolve, ANSWER_PAUSE_MS))
       }
@@ -108,7 +110,9 @@ export function connectorError(error: unknown, code: string): unknown {
     const message = `Kafka does not allow it: ${cause.message}. The service needs Write and Describe on the topic, Write on its transactional ids and Read on its groups`
     return make('permission_denied', message, false)
   }
-  const passing = cause.retriable || /Connection|Timeout|NotFound|Closed|Metadata/.test(cause.name)
+  // UNKNOWN is what a broker answers that came upon an error of its own, as when an owner commits while the next one fences it.
+  const passing =
+    cause.retriable || type === 'UNKNOWN' || /Connection|Timeout|NotFound|Closed|Metadata/.test(cause.name)
   return passing ? make('kafka_unavailable', cause.message, true) : make(code, cause.message, false)
 }
 

@@ -46,8 +46,10 @@ export async function putTicket(
   try {
     const ticket = await choose()
     const slot = { topic, partition: 0, offset: 0, metadata: JSON.stringify(ticket) }
-    await commit(transactions, offsetsOf(groupOf(connection, attempt), slot))
-    await seen(async () => (await readTicket(connection, attempt, topic))?.state === ticket.state)
+    await commitSeen(
+      () => commit(transactions, offsetsOf(groupOf(connection, attempt), slot)),
+      async () => (await readTicket(connection, attempt, topic))?.state === ticket.state,
+    )
   } finally {
     await transactions.close()
   }
@@ -71,13 +73,16 @@ export async function takeLane(connection: KafkaConnection, attempt: Attempt, la
   try {
     const token = randomUUID()
     const slot = { topic: scoredTopic(connection), partition: tokenPartition(lane), offset: 0, metadata: token }
-    await commit(transactions, offsetsOf(groupOf(connection, attempt, lane), slot))
+    const group = groupOf(connection, attempt, lane)
     let position = LANE_START
-    await seen(async () => {
-      const committed = await readGroup(connection, groupOf(connection, attempt, lane), scoredTopic(connection))
-      position = positionIn(committed, lane)
-      return committed.get(tokenPartition(lane))?.metadata === token
-    })
+    await commitSeen(
+      () => commit(transactions, offsetsOf(group, slot)),
+      async () => {
+        const committed = await readGroup(connection, group, scoredTopic(connection))
+        position = positionIn(committed, lane)
+        return committed.get(tokenPartition(lane))?.metadata === token
+      },
+    )
     return { transactions, position }
   } catch (error) {
     await transactions.close()
@@ -171,10 +176,22 @@ function positionIn(committed: Committed, lane: number): LanePosition {
 /** Milliseconds as a rule; a starved broker may take seconds. */
 const SEEN_MS = 20_000
 
-/** Waits until a committed offset can be read. */
-async function seen(look: () => Promise<boolean>): Promise<void> {
+/** Far longer than offsets take to be seen by anyone, and short for an owner who has lost the lane. */
+const UNSEEN_MS = 250
+
+/**
+ * Commits offsets and waits until they can be read. Whoever took the id meanwhile may have overwritten them, and then they are never
+ * seen; so they are committed again now and then, which changes nothing for an owner and is refused to anyone else (`lane_taken`).
+ */
+async function commitSeen(commitOffsets: () => Promise<void>, look: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + SEEN_MS
+  await commitOffsets()
+  let again = Date.now() + UNSEEN_MS
   while (!(await look())) {
+    if (Date.now() > again) {
+      await commitOffsets()
+      again = Date.now() + UNSEEN_MS
+    }
     if (Date.now() > deadline) {
       const message = `offsets that were committed ${SEEN_MS / 1000} s ago cannot be read yet; are the brokers well?`
       throw new ConnectorError('kafka_unavailable', message, { retriable: true })

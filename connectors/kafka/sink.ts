@@ -83,6 +83,10 @@ export function createKafkaSink(settings: ConnectorSettings): Sink {
 
     async finalise(job, rows) {
       const topic = topicOf(job)
+      // Positions outlive their topic, but rows do not. The ticket goes with it, also if there is a new topic of the name.
+      const facts = await describeTopic(connection, topic)
+      const ticket = facts && (await readTicket(connection, job, topic))
+      if (!ticket) throw notPrepared(job, ticket)
       const lanes = await finalPositions(connection, job)
       const written = lanes.reduce((sum, { position }) => sum + position.rows, 0n)
       const undone = lanes.filter(({ position }) => !position.done).map(({ lane }) => lane)

@@ -1,6 +1,7 @@
 // Readers and clients that the project did not write, in Python: packages from PyPI, fetched once into .cache/.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { cachedFolder } from '../../embedded/cache.ts'
 
@@ -19,6 +20,39 @@ export async function python<T>(program: string, args: readonly string[] = []): 
     maxBuffer: 64 << 20,
   })
   return JSON.parse(stdout) as T
+}
+
+/** A Python program that stays, where starting one for each question would take too long. */
+export interface PythonSession {
+  /** Gives the program a line of JSON, and what it answers with: a line of JSON too. One question at a time. */
+  ask<T>(question: unknown): Promise<T>
+  close(): void
+}
+
+/** Starts a program that answers each line of its input; it ends with its input. */
+export async function pythonSession(program: string): Promise<PythonSession> {
+  const child = spawn('python3', ['-u', '-c', program], {
+    env: { ...process.env, PYTHONPATH: await packages() },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  let turn: Promise<unknown> = Promise.resolve()
+  const ask = async <T>(question: unknown): Promise<T> => {
+    child.stdin.write(`${JSON.stringify(question)}\n`)
+    const { value, done } = await lines.next()
+    if (done) throw new Error(`expected an answer to ${JSON.stringify(question)}, got the end of the Python program`)
+    return JSON.parse(value) as T
+  }
+  return {
+    ask: <T>(question: unknown) => {
+      const answer = turn.then(() => ask<T>(question))
+      turn = answer.catch(() => {})
+      return answer
+    },
+    close: () => {
+      child.stdin.end()
+    },
+  }
 }
 
 function packages(): Promise<string> {

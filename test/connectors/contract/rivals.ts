@@ -90,7 +90,7 @@ export function rivalContract(world: SinkWorld): void {
       const out = await visibleRows(world, first.output)
 
       await sink.discard(second)
-      expect(await rejection(sink.prepare(third))).toMatchObject(PERMANENT)
+      expect(await rejection(sink.prepare(third))).toMatchObject({ ...PERMANENT, code: 'already_published' })
       expect(await visibleRows(world, first.output)).toEqual(out)
       await Promise.all([zombie.close(), writer.close()])
     })

@@ -53,7 +53,7 @@ export function scheduleContract(world: OpenWorld): void {
         expect(await world.leftovers(job)).toEqual([])
         await world.closeSinks()
       }),
-      { numRuns: RUNS, endOnFailure: true },
+      { numRuns: world.scheduleRuns ?? RUNS, endOnFailure: true },
     )
   })
 }

@@ -33,6 +33,13 @@ export interface SinkWorld {
   /** Names of whatever is there that is no result: staging of any attempt, entries in ledgers, unfinished uploads. */
   leftovers(job: SinkJob): Promise<readonly string[]>
 
+  /** Runs of the property test; each is a whole job, which takes some destinations long. */
+  readonly scheduleRuns?: number
+
+  /** A value that `read` gave, in the usual spelling of its column's type, where a reader cannot know that type. */
+  spell?(column: Column, seen: unknown): unknown
+  /** Whether readers see NULL for the value, because the format has one null for both. */
+  seenAsNull?(column: Column, value: Value): boolean
   /** Whether the type cannot hold the value there: such a chunk must be refused by name, not bent. */
   refuses?(column: Column, value: Value): boolean
   /** The whole result, byte for byte, where a replay must give the same bytes. */
