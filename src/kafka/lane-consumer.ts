@@ -8,9 +8,10 @@ import { Lane, type LaneFeed, type LaneRecord } from './lane.ts'
 
 /**
  * While so many bytes are queued in this process, the next fetch waits (for no longer than the limit): fetches then bring
- * several chunks at once. Asking again after each chunk cost more than scoring it (measured: half of a scorer's time).
+ * several chunks at once. Asking again after each chunk cost more than scoring it (measured: half of a scorer's time); with
+ * less than a megabyte in hand, a scorer runs out of chunks before the next fetch is there.
  */
-const ENOUGH_BYTES = 256 * 1024
+const ENOUGH_BYTES = 1024 * 1024
 const ENOUGH_WAIT_MS = 50
 
 export interface LaneConsumer {

@@ -18,6 +18,12 @@ export const NO_TOTALS: LedgerTotals = { offset: -1n, chunks: 0n, rows: 0n, fail
 
 /** How long reports gather: five updates a second are smooth to look at, and feed the reader's window often enough. */
 const GATHER_MS = 200
+/**
+ * The first reports after a pause gather for this long, each next one for twice as long: until the reader knows how fast a
+ * job is scored it sends little, and both cores would be idle for half of a job's first half second.
+ */
+const FIRST_GATHER_MS = 10
+const PAUSE_MS = 1_000
 
 /** One for each process. */
 export class LedgerWriter {
@@ -25,6 +31,8 @@ export class LedgerWriter {
   readonly #onError: (error: Error) => void
   #gathered = new Map<string, ProgressEntry>()
   #timer: NodeJS.Timeout | undefined
+  #gatherMs = FIRST_GATHER_MS
+  #flushedAt = 0
   /** Sends follow each other, so an older total never comes after a newer one. */
   #sent: Promise<void> = Promise.resolve()
 
@@ -36,9 +44,12 @@ export class LedgerWriter {
   /** Writes the entry within a moment. */
   soon(entry: ProgressEntry): void {
     this.#gathered.set(progressKey(entry), entry)
-    this.#timer ??= setTimeout(() => {
+    if (this.#timer) return
+    if (Date.now() - this.#flushedAt > PAUSE_MS) this.#gatherMs = FIRST_GATHER_MS
+    this.#timer = setTimeout(() => {
       this.#flush().catch(this.#onError)
-    }, GATHER_MS)
+    }, this.#gatherMs)
+    this.#gatherMs = Math.min(GATHER_MS, this.#gatherMs * 2)
   }
 
   /** Writes the entry, and what has gathered; resolves when it is replicated. */
@@ -55,6 +66,7 @@ export class LedgerWriter {
   #flush(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#flushedAt = Date.now()
     const records = [...this.#gathered.values()].map(ledgerRecord)
     this.#gathered = new Map()
     if (records.length) this.#sent = this.#sent.then(() => this.#producer.send(records))

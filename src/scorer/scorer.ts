@@ -24,7 +24,9 @@ import { scoreChunk } from './score-chunk.ts'
  * Bytes of chunks taken at once: their predictions go in one send and one commit, which costs as much as scoring a
  * chunk or two; larger, and a crash would repeat more.
  */
-const TAKE_BYTES = 256 * 1024
+const TAKE_BYTES = 512 * 1024
+/** With a slow model what is scored goes on after this long: progress shows, and a small job's chunk behind it waits less. */
+const SEND_MS = 200
 
 export async function startScorer(context: ProcessContext): Promise<RunningRole> {
   const { config, views } = context
@@ -50,16 +52,20 @@ export async function startScorer(context: ProcessContext): Promise<RunningRole>
 async function runLane(lane: Lane, models: LoadedModels, context: ProcessContext): Promise<void> {
   const ledgers = new LaneLedgers(lane.partition, context)
   for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
-    const scored: OutgoingRecord[] = []
+    let scored: OutgoingRecord[] = []
+    let since = performance.now()
     for (const record of records) {
       if (lane.revoked.aborted) return
       scored.push(...(await scoreRecord(record, lane, ledgers, models, context)))
+      if (record !== records.at(-1) && performance.now() - since < SEND_MS) continue
+      if (lane.revoked.aborted) return
+      if (scored.length) await context.producer.send(scored)
+      const next = record.offset + 1n
+      await lane.commit(next)
+      await ledgers.report(next)
+      scored = []
+      since = performance.now()
     }
-    if (lane.revoked.aborted) return
-    if (scored.length) await context.producer.send(scored)
-    const next = (records.at(-1) as LaneRecord).offset + 1n
-    await lane.commit(next)
-    await ledgers.report(next)
   }
 }
 
