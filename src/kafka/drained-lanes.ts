@@ -2,6 +2,7 @@
 import { chunksTopics } from '../../topics/chunks.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { KafkaClient } from './client.ts'
+import { logEnds } from './log-ends.ts'
 
 /** The group of a pool's scorers. */
 export function scorerGroup(pool: 'cpu' | 'gpu'): string {
@@ -18,13 +19,13 @@ export async function drainedLanes(client: KafkaClient, job: Pick<JobSnapshot, '
   await admin.connect()
   try {
     const [ends, [committed]] = await Promise.all([
-      admin.fetchTopicOffsets(topic),
+      logEnds(admin, topic),
       admin.fetchOffsets({ groupId: client.name(scorerGroup(job.pool)), topics: [topic] }),
     ])
     return job.lanes.filter((lane) => {
       const end = ends.find(({ partition }) => partition === lane)
       const offset = committed?.partitions.find(({ partition }) => partition === lane)?.offset
-      return end !== undefined && offset !== undefined && BigInt(end.high) - BigInt(offset) <= 1n
+      return end !== undefined && offset !== undefined && end.high - BigInt(offset) <= 1n
     })
   } finally {
     await admin.disconnect()

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import type { Consumer } from 'kafkajs'
 import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
+import { logEnds, whileLeaderless } from './log-ends.ts'
 
 export interface LogRecord {
   readonly offset: bigint
@@ -64,12 +65,12 @@ export class LogReader {
     const admin = this.#client.kafka.admin()
     await admin.connect()
     try {
-      const ends = await admin.fetchTopicOffsets(this.#topic)
-      const { low = '0', high = '0' } = ends.find((each) => each.partition === partition) ?? {}
-      if ('offset' in from) return { start: from.offset > BigInt(low) ? from.offset : BigInt(low), end: BigInt(high) }
-      const times = await admin.fetchTopicOffsetsByTimestamp(this.#topic, from.time)
-      const { offset = high } = times.find((each) => each.partition === partition) ?? {}
-      return { start: BigInt(offset), end: BigInt(high) }
+      const ends = await logEnds(admin, this.#topic)
+      const { low = 0n, high = 0n } = ends.find((each) => each.partition === partition) ?? {}
+      if ('offset' in from) return { start: from.offset > low ? from.offset : low, end: high }
+      const times = await whileLeaderless(() => admin.fetchTopicOffsetsByTimestamp(this.#topic, from.time))
+      const offset = times.find((each) => each.partition === partition)?.offset
+      return { start: offset === undefined ? high : BigInt(offset), end: high }
     } finally {
       await admin.disconnect()
     }

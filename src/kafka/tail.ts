@@ -1,9 +1,9 @@
 // Follows compacted topics from their start into memory: how every process knows jobs, progress, models and workers.
 // A tail has a consumer group of its own and commits nothing.
 import { randomUUID } from 'node:crypto'
-import type { Admin } from 'kafkajs'
 import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
+import { logEnds } from './log-ends.ts'
 
 export interface TailRecord {
   readonly key: string
@@ -75,7 +75,11 @@ export async function startTail(
 
   async function caughtUp(spec?: TopicSpec): Promise<void> {
     const names = spec ? [client.topic(spec)] : [...handlers.keys()]
-    const ends = await Promise.all(names.map((name) => endsOf(admin, name)))
+    const ends = await Promise.all(
+      names.map(async (name) =>
+        (await logEnds(admin, name)).map((end) => ({ ...end, key: `${name}/${end.partition}` })),
+      ),
+    )
     const targets = ends.flat().filter((end) => end.high > end.low)
     const reached = () => targets.every((end) => (positions.get(end.key) ?? 0n) >= end.high)
     if (reached()) return
@@ -95,26 +99,5 @@ export async function startTail(
     close: async () => {
       await Promise.all([consumer.disconnect(), admin.disconnect()])
     },
-  }
-}
-
-/** How long a partition may be without a leader that knows it: an election, a broker that restarts. */
-const LEADERLESS_MS = 30_000
-
-/** Where each partition of a topic begins and ends now. */
-async function endsOf(admin: Admin, name: string): Promise<{ key: string; low: bigint; high: bigint }[]> {
-  const deadline = Date.now() + LEADERLESS_MS
-  for (;;) {
-    try {
-      const ends = await admin.fetchTopicOffsets(name)
-      return ends.map(({ partition, low, high }) => ({
-        key: `${name}/${partition}`,
-        low: BigInt(low),
-        high: BigInt(high),
-      }))
-    } catch (error) {
-      if (!(error as { retriable?: boolean }).retriable || Date.now() > deadline) throw error
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
   }
 }

@@ -3,6 +3,7 @@ import pino from 'pino'
 import { expect, test } from 'vitest'
 import { createKafkaClient } from '../../src/kafka/client.ts'
 import { drainedLanes, scorerGroup } from '../../src/kafka/drained-lanes.ts'
+import { logEnds } from '../../src/kafka/log-ends.ts'
 import { openProducer } from '../../src/kafka/producer.ts'
 import { ensureTopics } from '../../src/kafka/topic-admin.ts'
 import { openTransactionalWriter } from '../../src/kafka/transactions.ts'
@@ -26,7 +27,7 @@ test('a lane is drained when all of it is committed, but for the marker of a tra
   const admin = client.kafka.admin()
   await admin.connect()
   // A new topic's first send may be repeated by the client: what is there counts, not what was sent.
-  const ends = await admin.fetchTopicOffsets(client.topic(chunksTopics.cpu))
+  const ends = await logEnds(admin, client.topic(chunksTopics.cpu))
   const endOf = (lane: number) => Number(ends.find(({ partition }) => partition === lane)?.high)
   const partitions = [
     { partition: 1, offset: String(endOf(1)) },
