@@ -78,6 +78,31 @@ export interface JobConfig {
   max_failed_rows: number
 }
 
+/** What a webhook may be sent for: the three ends of a job. */
+export const WEBHOOK_EVENTS = ['completed', 'failed', 'cancelled'] as const
+export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
+
+/**
+ * `waiting` until the job is finished; then `pending` until it is `delivered`, or given up (`failed`); `not_wanted` when
+ * the job came to an end that `events` does not name.
+ */
+export const WEBHOOK_STATES = ['waiting', 'pending', 'delivered', 'failed', 'not_wanted'] as const
+export type WebhookState = (typeof WEBHOOK_STATES)[number]
+
+/** Whom to tell that the job is finished, and how far that is. */
+export interface JobWebhook {
+  url: string
+  events: WebhookEvent[]
+  state: WebhookState
+  /** Tries so far. */
+  attempts: number
+  last_attempt_at: bigint | null
+  /** Null: at once, or no more. */
+  next_attempt_at: bigint | null
+  /** Why the last try failed. */
+  last_error: string | null
+}
+
 /** Why a job failed. `code` is stable, `message` says what to do about it. */
 export interface JobError {
   code: string
@@ -140,6 +165,7 @@ export interface JobSnapshot {
   /** What each output became; empty until the job is completed. */
   results: JobResult[]
   error: JobError | null
+  webhook: JobWebhook | null
 }
 
 export interface FailedAttempt extends JobError {
@@ -177,6 +203,20 @@ const plan = {
     { name: 'output_columns', type: { type: 'array', items: { type: 'array', items: 'Column' } } },
     { name: 'total_rows', type: 'long' },
     { name: 'rows_estimated', type: 'boolean' },
+  ],
+}
+
+const webhook = {
+  type: 'record',
+  name: 'JobWebhook',
+  fields: [
+    { name: 'url', type: 'string' },
+    { name: 'events', type: { type: 'array', items: 'string' } },
+    { name: 'state', type: 'string' },
+    { name: 'attempts', type: 'int' },
+    { name: 'last_attempt_at', type: optional('long'), default: null },
+    { name: 'next_attempt_at', type: optional('long'), default: null },
+    { name: 'last_error', type: optional('string'), default: null },
   ],
 }
 
@@ -304,6 +344,7 @@ export const jobSchema = {
       ],
       default: null,
     },
+    { name: 'webhook', type: ['null', webhook], default: null },
   ],
 }
 

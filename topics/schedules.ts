@@ -16,6 +16,13 @@ export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number]
 export const SKIP_REASONS = ['overlap', 'missed'] as const
 export type SkipReason = (typeof SKIP_REASONS)[number]
 
+/** A time that has passed: the job it made, or why it made none. */
+export interface Firing {
+  fire_at: bigint
+  job_id: string | null
+  skipped: SkipReason | null
+}
+
 /** A schedule as it is now. Times are milliseconds since 1970 (UTC); a firing is named by the time it was due. */
 export interface Schedule {
   schedule_id: string
@@ -40,6 +47,8 @@ export interface Schedule {
   waiting_fire_at: bigint | null
   /** The `change_id` of the last command that was carried out. */
   change_id: string | null
+  /** The last firings, newest first. */
+  recent_firings: Firing[]
 }
 
 export const scheduleCodec = avroCodec<Schedule>({
@@ -74,5 +83,21 @@ export const scheduleCodec = avroCodec<Schedule>({
     { name: 'next_fire_at', type: optional('long'), default: null },
     { name: 'waiting_fire_at', type: optional('long'), default: null },
     { name: 'change_id', type: optional('string'), default: null },
+    {
+      name: 'recent_firings',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'Firing',
+          fields: [
+            { name: 'fire_at', type: 'long' },
+            { name: 'job_id', type: optional('string'), default: null },
+            { name: 'skipped', type: optional('SkipReason'), default: null },
+          ],
+        },
+      },
+      default: [],
+    },
   ],
 } as never)

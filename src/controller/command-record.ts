@@ -110,6 +110,7 @@ export function newJob(
           message: parsed.problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; '),
         }
       : null,
+    webhook: null,
   }
 }
 

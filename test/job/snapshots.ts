@@ -62,6 +62,7 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     output_rows: [],
     results: [],
     error: null,
+    webhook: null,
     ...change,
   }
 }

@@ -12,6 +12,8 @@ import {
   type JobPlan,
   type JobSnapshot,
   jobCodec,
+  WEBHOOK_EVENTS,
+  WEBHOOK_STATES,
   WRITE_MODES,
 } from '../../topics/jobs.ts'
 import { progressCodec } from '../../topics/progress.ts'
@@ -135,6 +137,17 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   output_rows: fc.array(long, { maxLength: 3 }),
   results: fc.array(fc.record({ location: fc.string(), rows: long, bytes: long }), { maxLength: 3 }),
   error: maybe(fc.record({ code: fc.string(), message: fc.string({ unit: 'grapheme' }) })),
+  webhook: maybe(
+    fc.record({
+      url: fc.webUrl(),
+      events: fc.subarray([...WEBHOOK_EVENTS]),
+      state: fc.constantFrom(...WEBHOOK_STATES),
+      attempts: int,
+      last_attempt_at: maybe(long),
+      next_attempt_at: maybe(long),
+      last_error: maybe(fc.string()),
+    }),
+  ),
 })
 
 const anySchedule: fc.Arbitrary<Schedule> = fc.record({
@@ -154,6 +167,10 @@ const anySchedule: fc.Arbitrary<Schedule> = fc.record({
   next_fire_at: maybe(long),
   waiting_fire_at: maybe(long),
   change_id: maybe(fc.string()),
+  recent_firings: fc.array(
+    fc.record({ fire_at: long, job_id: maybe(fc.string()), skipped: maybe(fc.constantFrom(...SKIP_REASONS)) }),
+    { maxLength: 3 },
+  ),
 })
 
 describe('what goes in comes out', () => {

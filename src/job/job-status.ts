@@ -2,8 +2,8 @@
 import Type, { type Static } from 'typebox'
 import { JOB_STATUSES, type JobOutput, type JobResult, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
-import { isActive, laterRows } from '../job/machine.ts'
-import { estimatedCompletion, percentage, totals } from '../job/progress.ts'
+import { isActive, laterRows } from './machine.ts'
+import { estimatedCompletion, percentage, totals } from './progress.ts'
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
