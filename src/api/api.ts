@@ -7,13 +7,13 @@ import Fastify, { type FastifyBaseLogger } from 'fastify'
 import { schemaProblems } from '../job/spec.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { tenantResolver } from './auth.ts'
-import { errorRoutes } from './error-routes.ts'
+import { errorRoutes } from './failures/error-routes.ts'
 import { healthRoutes } from './health.ts'
-import { jobFinder, jobRoutes } from './job-routes.ts'
-import { LiveJobs } from './live-jobs.ts'
-import { modelRoutes } from './model-routes.ts'
+import { jobFinder, jobRoutes } from './jobs/job-routes.ts'
+import { LiveJobs } from './jobs/live-jobs.ts'
+import { modelRoutes } from './models/model-routes.ts'
 import { invalidRequest, notFound, sendProblem, toProblem } from './problem.ts'
-import { scheduleRoutes } from './schedule-routes.ts'
+import { scheduleRoutes } from './schedules/schedule-routes.ts'
 
 export async function startApi(context: ProcessContext): Promise<RunningRole> {
   const app = await buildServer(context)

@@ -1,14 +1,14 @@
 // /api/v1/inference/batch/:job_id/errors: the rows that failed, and a new job over just those.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import Type from 'typebox'
-import { isTerminal } from '../../topics/jobs.ts'
-import type { ProcessContext } from '../process.ts'
+import { isTerminal } from '../../../topics/jobs.ts'
+import type { ProcessContext } from '../../process.ts'
+import { type FindJob, IdempotencyHeader, SubmittedBody, sendSubmitted } from '../jobs/job-routes.ts'
+import type { LiveJobs } from '../jobs/live-jobs.ts'
+import { submitJob } from '../jobs/submission.ts'
+import { HttpProblem, ProblemBody } from '../problem.ts'
 import { FailedRows } from './failed-rows.ts'
-import { type FindJob, IdempotencyHeader, SubmittedBody, sendSubmitted } from './job-routes.ts'
-import type { LiveJobs } from './live-jobs.ts'
-import { HttpProblem, ProblemBody } from './problem.ts'
 import { redriveRequest } from './redrive.ts'
-import { submitJob } from './submission.ts'
 
 const JobId = Type.Object({ job_id: Type.String() })
 

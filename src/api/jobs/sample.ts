@@ -1,13 +1,13 @@
 // The first rows of a job that nobody has submitted yet, scored as a scorer would: what `validate_only` shows.
-import { type Column, type ColumnBatch, elementsOf, type Vector } from '../../topics/columns.ts'
-import type { JobInput, JobPlan } from '../../topics/jobs.ts'
-import type { ModelRecord } from '../../topics/models.ts'
-import { openSession } from '../model/session.ts'
-import { matchColumns, selectScored } from '../model/signature.ts'
-import { type ModelStore, openModelStore } from '../model/store.ts'
-import type { ProcessContext } from '../process.ts'
-import { cellText } from '../scorer/cell-text.ts'
-import { scoreChunk } from '../scorer/score-chunk.ts'
+import { type Column, type ColumnBatch, elementsOf, type Vector } from '../../../topics/columns.ts'
+import type { JobInput, JobPlan } from '../../../topics/jobs.ts'
+import type { ModelRecord } from '../../../topics/models.ts'
+import { openSession } from '../../model/session.ts'
+import { matchColumns, selectScored } from '../../model/signature.ts'
+import { type ModelStore, openModelStore } from '../../model/store.ts'
+import type { ProcessContext } from '../../process.ts'
+import { cellText } from '../../scorer/cell-text.ts'
+import { scoreChunk } from '../../scorer/score-chunk.ts'
 
 export const SAMPLE_ROWS = 3
 /** A query that has no row by then (a large sort) is shown without. */

@@ -1,9 +1,9 @@
 // A job's live events as server-sent events: one when it connects, one at each change of state, and progress a few times
 // a second. The stream ends after the final state.
 import type { ServerResponse } from 'node:http'
-import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
-import type { ProgressEntry } from '../../topics/progress.ts'
-import type { Views } from '../kafka/views.ts'
+import { isTerminal, type JobSnapshot } from '../../../topics/jobs.ts'
+import type { ProgressEntry } from '../../../topics/progress.ts'
+import type { Views } from '../../kafka/views.ts'
 import type { LiveJobs } from './live-jobs.ts'
 
 const PROGRESS_MS = 250

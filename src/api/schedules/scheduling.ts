@@ -1,12 +1,12 @@
 // Creating, changing and deleting schedules over REST: everything is checked first, then the wish goes to commands.v1,
 // and the answer waits until this process has seen the controller take it up.
 import { randomUUID } from 'node:crypto'
-import type { Schedule } from '../../topics/schedules.ts'
-import { jobIdOfKey, randomJobId, requestHash, scheduleIdOf } from '../job/identity.ts'
-import { inJob, newSchedule, parseChange } from '../job/schedule.ts'
-import type { ProcessContext } from '../process.ts'
-import { HttpProblem, invalidRequest, notFound } from './problem.ts'
-import { checkJob, idempotencyConflict, sendCommand, TAKE_UP_MS } from './submission.ts'
+import type { Schedule } from '../../../topics/schedules.ts'
+import { jobIdOfKey, randomJobId, requestHash, scheduleIdOf } from '../../job/identity.ts'
+import { inJob, newSchedule, parseChange } from '../../job/schedule.ts'
+import type { ProcessContext } from '../../process.ts'
+import { checkJob, idempotencyConflict, sendCommand, TAKE_UP_MS } from '../jobs/submission.ts'
+import { HttpProblem, invalidRequest, notFound } from '../problem.ts'
 
 /** Makes the schedule that a submission asks for; the same idempotency key and body give the one that is there. */
 export async function submitSchedule(

@@ -1,9 +1,9 @@
 // The jobs as this API process sees them live: snapshot, newest counts and rate. The rates come from the ledger entries
 // as they arrive, so they are there when somebody first asks.
-import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
-import { type JobStatusBody, jobStatus, withLedger } from '../job/job-status.ts'
-import { RateWindow } from '../job/progress.ts'
-import type { Views } from '../kafka/views.ts'
+import { isTerminal, type JobSnapshot } from '../../../topics/jobs.ts'
+import { type JobStatusBody, jobStatus, withLedger } from '../../job/job-status.ts'
+import { RateWindow } from '../../job/progress.ts'
+import type { Views } from '../../kafka/views.ts'
 
 export class LiveJobs {
   readonly #views: Views

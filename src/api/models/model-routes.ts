@@ -2,11 +2,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
-import { type ModelRecord, TENSOR_TYPES } from '../../topics/models.ts'
-import { openModelStore } from '../model/store.ts'
-import type { ProcessContext } from '../process.ts'
+import { type ModelRecord, TENSOR_TYPES } from '../../../topics/models.ts'
+import { openModelStore } from '../../model/store.ts'
+import type { ProcessContext } from '../../process.ts'
+import { HttpProblem, notFound, ProblemBody } from '../problem.ts'
 import { ModelRegistry } from './model-registration.ts'
-import { HttpProblem, notFound, ProblemBody } from './problem.ts'
 
 /** A model is held in memory while it is registered. */
 const MAX_MODEL_BYTES = 512 * 1024 * 1024

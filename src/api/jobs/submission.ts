@@ -1,13 +1,13 @@
 // Submitting and cancelling over REST: everything is checked first, then the wish goes to commands.v1 like anybody
 // else's, and the answer waits until this process has seen the controller take it up.
-import { type Command, commandsTopic } from '../../topics/commands.ts'
-import type { JobSnapshot } from '../../topics/jobs.ts'
-import { jobIdOfKey, randomJobId, requestHash, scheduleIdOf } from '../job/identity.ts'
-import { type Planned, planJob } from '../job/plan.ts'
-import { type JobSpec, parseJob } from '../job/spec.ts'
-import { controlPartition } from '../kafka/partitioner.ts'
-import type { ProcessContext } from '../process.ts'
-import { HttpProblem, invalidRequest } from './problem.ts'
+import { type Command, commandsTopic } from '../../../topics/commands.ts'
+import type { JobSnapshot } from '../../../topics/jobs.ts'
+import { jobIdOfKey, randomJobId, requestHash, scheduleIdOf } from '../../job/identity.ts'
+import { type Planned, planJob } from '../../job/plan.ts'
+import { type JobSpec, parseJob } from '../../job/spec.ts'
+import { controlPartition } from '../../kafka/partitioner.ts'
+import type { ProcessContext } from '../../process.ts'
+import { HttpProblem, invalidRequest } from '../problem.ts'
 
 /** How long an answer waits for the controller. Past it the command is safe in Kafka, only not yet taken up. */
 export const TAKE_UP_MS = 10_000

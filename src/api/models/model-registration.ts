@@ -1,15 +1,15 @@
 // Registers a model: checks the bytes, stores them by content, and gives them the next version number. Two API processes
 // never give the same number: whoever registers first fences the others of the same partition, then reads what is there.
-import { type ModelRecord, modelCodec, modelKey, modelsTopic } from '../../topics/models.ts'
-import { controlPartition } from '../kafka/partitioner.ts'
-import { openTransactionalWriter } from '../kafka/transactions.ts'
-import type { Views } from '../kafka/views.ts'
-import { probeOutputs } from '../model/probe.ts'
-import { openSession } from '../model/session.ts'
-import { validateFeatures } from '../model/signature.ts'
-import type { ModelStore } from '../model/store.ts'
-import type { ProcessContext } from '../process.ts'
-import { invalidRequest } from './problem.ts'
+import { type ModelRecord, modelCodec, modelKey, modelsTopic } from '../../../topics/models.ts'
+import { controlPartition } from '../../kafka/partitioner.ts'
+import { openTransactionalWriter } from '../../kafka/transactions.ts'
+import type { Views } from '../../kafka/views.ts'
+import { probeOutputs } from '../../model/probe.ts'
+import { openSession } from '../../model/session.ts'
+import { validateFeatures } from '../../model/signature.ts'
+import type { ModelStore } from '../../model/store.ts'
+import type { ProcessContext } from '../../process.ts'
+import { invalidRequest } from '../problem.ts'
 
 export interface Registration {
   readonly model: ModelRecord

@@ -1,9 +1,9 @@
 // A job's failed rows, out of the dead letters of its tenant's partition.
-import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
-import type { JobSnapshot } from '../../topics/jobs.ts'
-import { LogReader } from '../kafka/log-reader.ts'
-import { controlPartition } from '../kafka/partitioner.ts'
-import type { ProcessContext } from '../process.ts'
+import { type DeadLetter, deadLettersTopic } from '../../../topics/dead-letters.ts'
+import type { JobSnapshot } from '../../../topics/jobs.ts'
+import { LogReader } from '../../kafka/log-reader.ts'
+import { controlPartition } from '../../kafka/partitioner.ts'
+import type { ProcessContext } from '../../process.ts'
 
 export interface FailedRow {
   readonly id: string

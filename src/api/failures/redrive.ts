@@ -1,10 +1,10 @@
 // A new job over just the rows of another that failed: by their keys, read again from the database; without a key
 // column, as the dead letters have them.
-import type { RowText, Source } from '../../connectors/connector.ts'
-import type { Column } from '../../topics/columns.ts'
-import type { JobInput, JobOutput, JobSnapshot } from '../../topics/jobs.ts'
+import type { RowText, Source } from '../../../connectors/connector.ts'
+import type { Column } from '../../../topics/columns.ts'
+import type { JobInput, JobOutput, JobSnapshot } from '../../../topics/jobs.ts'
+import { HttpProblem } from '../problem.ts'
 import type { FailedRow } from './failed-rows.ts'
-import { HttpProblem } from './problem.ts'
 
 /** What a dead letter ends with when it was cut. */
 const CUT = '…'
