@@ -47,7 +47,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
 
   const wakeup = new Wakeup()
   const outcomes: DutyOutcome[] = []
-  const touched = new Set(book.open().map((job) => job.job_id))
+  const touched = new Set(book.active().map((job) => job.job_id))
   let ticked = false
   const duties = new Duties(
     (tenantId) => planningWorld(context, tenantId),
@@ -87,7 +87,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
         else if (event && book.apply(jobId, event) && event.type === 'prepared')
           outgoing.push(readTask(book.get(jobId) as JobSnapshot, partition))
       }
-      if (ticked) for (const job of book.open()) touched.add(job.job_id)
+      if (ticked) for (const job of book.active()) touched.add(job.job_id)
       for (const jobId of touched) book.ledger(jobId, views.progressOf(jobId), ticked, at)
       touched.clear()
       if (ticked) {
@@ -96,7 +96,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       }
       const outlived = ticked ? book.outlived(at) : []
       ticked = false
-      book.admit(views.jobs.values(), at)
+      book.admit(views.activeJobs(), at)
       // 3. Write it down, all or nothing.
       outgoing.push(...book.takeChanges().flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
       outgoing.push(...book.takeForgotten().map((key) => ({ topic: jobsTopic, partition, key, value: null })))
@@ -109,7 +109,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
         await writer.write(outgoing, consumed)
       }
       // 4. Act.
-      for (const job of book.open()) {
+      for (const job of book.due()) {
         const due = duty(job)
         if (due !== null && due !== 'admit') duties.start(job, due)
       }

@@ -1,14 +1,15 @@
 // The jobs of one partition, and what has changed since they were last written. All decisions of the controller happen
 // here, on plain data: commands, ledger entries, outcomes of duties and the clock go in, snapshots come out.
 import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
-import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'
 import { chooseLanes } from '../job/lanes.ts'
-import { deadline, duty, isActive, isOutlived, type JobEvent, next } from '../job/machine.ts'
+import { deadline, isActive, isOutlived, type JobEvent, next } from '../job/machine.ts'
 import { delivery, stageError, totals } from '../job/progress.ts'
 import { newJob, type Origin, plannedByApi, submittedJobId } from './command-record.ts'
+import { OpenJobs } from './open-jobs.ts'
 
 export interface BookLimits {
   /** Jobs of a tenant that may be active at once. */
@@ -20,12 +21,13 @@ export interface BookLimits {
 
 export class JobBook {
   readonly #jobs = new Map<string, JobSnapshot>()
+  readonly #open = new OpenJobs()
   readonly #limits: BookLimits
   #changed: JobSnapshot[] = []
   #forgotten: string[] = []
 
   constructor(jobs: Iterable<JobSnapshot>, limits: BookLimits) {
-    for (const job of jobs) this.#jobs.set(job.job_id, job)
+    for (const job of jobs) this.#set(job.job_id, job)
     this.#limits = limits
   }
 
@@ -35,7 +37,17 @@ export class JobBook {
 
   /** Jobs that still want something done. */
   open(): JobSnapshot[] {
-    return [...this.#jobs.values()].filter((job) => !isTerminal(job.status) || duty(job) !== null)
+    return this.#open.all()
+  }
+
+  /** Jobs that are under way: their ledgers and deadlines are looked at. */
+  active(): JobSnapshot[] {
+    return [...this.#open.active()]
+  }
+
+  /** Jobs whose duty is to be carried out now. */
+  due(): JobSnapshot[] {
+    return [...this.#open.due()]
   }
 
   /** Every snapshot since the last call, in order: one for each change. */
@@ -59,7 +71,9 @@ export class JobBook {
 
   /** The job and what it wrote are gone. */
   forget(jobId: string): void {
-    if (this.#jobs.delete(jobId)) this.#forgotten.push(jobId)
+    if (!this.#jobs.has(jobId)) return
+    this.#set(jobId, undefined)
+    this.#forgotten.push(jobId)
   }
 
   /** Applies an event; whether it changed anything. */
@@ -108,7 +122,8 @@ export class JobBook {
 
   /** Whether a job of the schedule is not finished. */
   isBusy(scheduleId: string): boolean {
-    return [...this.#jobs.values()].some((job) => job.schedule_id === scheduleId && !isTerminal(job.status))
+    for (const job of this.#open.unfinished()) if (job.schedule_id === scheduleId) return true
+    return false
   }
 
   /** Draws the consequences of a job's ledger. `withTotals` also takes over the counts. */
@@ -147,7 +162,7 @@ export class JobBook {
 
   /** Fails what is past its deadline. */
   expire(at: number): void {
-    for (const job of this.open()) {
+    for (const job of this.active()) {
       const end = deadline(job)
       if (end === null || at < end || job.status === 'completing') continue
       const message = `not finished ${job.config.timeout_minutes} minutes after it started; raise config.timeout_minutes or parallelism`
@@ -157,26 +172,23 @@ export class JobBook {
 
   /** Lets waiting jobs start, in the order of their submission, as far as their tenants have places. */
   admit(everywhere: Iterable<JobSnapshot>, at: number): void {
-    const waiting = [...this.#jobs.values()].filter((job) => duty(job) === 'admit')
-    if (!waiting.length) return
-    // The sort is stable: of the same millisecond, who came first is first.
-    waiting.sort((a, b) => Number(a.submitted_at - b.submitted_at))
-    const active = new Map<string, number>()
-    for (const job of this.#jobs.values()) {
-      if (isActive(job)) active.set(job.tenant_id, (active.get(job.tenant_id) ?? 0) + 1)
-    }
+    const next = this.#open.next(this.#limits.maxConcurrentJobs)
+    if (!next.length) return
     const elsewhere = [...everywhere].filter((job) => !this.#jobs.has(job.job_id))
-    for (const job of waiting) {
-      const places = active.get(job.tenant_id) ?? 0
-      if (places >= this.#limits.maxConcurrentJobs) continue
-      active.set(job.tenant_id, places + 1)
-      const lanes = chooseLanes([...elsewhere, ...this.#jobs.values()], LANES, job.config.parallelism)
+    for (const job of next) {
+      const lanes = chooseLanes([...elsewhere, ...this.#open.active()], LANES, job.config.parallelism)
       this.apply(job.job_id, { type: 'admitted', lanes, at })
     }
   }
 
   #put(job: JobSnapshot): void {
-    this.#jobs.set(job.job_id, job)
+    this.#set(job.job_id, job)
     this.#changed.push(job)
+  }
+
+  #set(jobId: string, job: JobSnapshot | undefined): void {
+    this.#open.changed(this.#jobs.get(jobId), job)
+    if (job) this.#jobs.set(jobId, job)
+    else this.#jobs.delete(jobId)
   }
 }

@@ -5,6 +5,7 @@ import { type ModelRecord, modelCodec, modelKey, modelsTopic } from '../../topic
 import { type ProgressEntry, progressCodec, progressTopic } from '../../topics/progress.ts'
 import { type Schedule, scheduleCodec, schedulesTopic } from '../../topics/schedules.ts'
 import { type WorkerHeartbeat, workerCodec, workersTopic } from '../../topics/workers.ts'
+import { isActive } from '../job/machine.ts'
 import type { KafkaClient } from './client.ts'
 import { controlPartition } from './partitioner.ts'
 import { startTail, type Tail, type TailedTopic, type TailRecord } from './tail.ts'
@@ -28,6 +29,7 @@ export class Views {
   readonly changes = new EventEmitter<ViewEvents>()
   readonly #progress = new Map<string, Map<string, ProgressEntry>>()
   readonly #partitions = new Map<string, number>()
+  readonly #active = new Map<string, JobSnapshot>()
   #tail: Tail | undefined
 
   /** Follows these topics from their start; resolves when everything in them now is known. The other maps stay empty. */
@@ -53,6 +55,11 @@ export class Views {
   /** The ledger entries of a job, by `stage/lane`. */
   progressOf(jobId: string): ReadonlyMap<string, ProgressEntry> {
     return this.#progress.get(jobId) ?? NO_PROGRESS
+  }
+
+  /** The jobs that are under way, of all tenants. */
+  activeJobs(): IterableIterator<JobSnapshot> {
+    return this.#active.values()
   }
 
   /** The jobs of one control partition. */
@@ -110,12 +117,15 @@ export class Views {
   #onJob({ key, value, partition }: TailRecord): void {
     if (!value) {
       this.jobs.delete(key)
+      this.#active.delete(key)
       this.#partitions.delete(key)
       this.#progress.delete(key)
       return
     }
     const job = jobCodec.decode(value)
     this.jobs.set(key, job)
+    if (isActive(job)) this.#active.set(key, job)
+    else this.#active.delete(key)
     this.#partitions.set(key, partition)
     // A finished job's totals are in its snapshot; keeping every ledger entry would grow with every job ever run.
     if (isTerminal(job.status)) this.#progress.delete(key)

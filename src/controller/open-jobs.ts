@@ -1,0 +1,82 @@
+// Which jobs of a book want something, kept up to date change by change. A look costs what it finds: neither ten thousand
+// finished jobs nor as many that wait for a place make a turn of the controller slower.
+import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
+import { duty, isActive } from '../job/machine.ts'
+
+export class OpenJobs {
+  readonly #unfinished = new Map<string, JobSnapshot>()
+  readonly #active = new Map<string, JobSnapshot>()
+  readonly #due = new Map<string, JobSnapshot>()
+  /** Tenant → how many of its jobs are active. */
+  readonly #places = new Map<string, number>()
+  /** Tenant → its jobs that wait for a place, in the order in which they get one. */
+  readonly #waiting = new Map<string, JobSnapshot[]>()
+
+  /** A job has a new state: `before` is the last one, `after` the new one; undefined: it is not (or no longer) there. */
+  changed(before: JobSnapshot | undefined, after: JobSnapshot | undefined): void {
+    if (before) this.#remove(before)
+    if (after) this.#add(after)
+  }
+
+  /** Jobs that are not finished, or have something left to be cleaned up. */
+  all(): JobSnapshot[] {
+    return [...new Map([...this.#unfinished, ...this.#due]).values()]
+  }
+
+  unfinished(): IterableIterator<JobSnapshot> {
+    return this.#unfinished.values()
+  }
+
+  /** Jobs that take one of their tenant's places. */
+  active(): IterableIterator<JobSnapshot> {
+    return this.#active.values()
+  }
+
+  /** Jobs for which the controller has to do something outside itself. */
+  due(): IterableIterator<JobSnapshot> {
+    return this.#due.values()
+  }
+
+  /** Of each tenant as many waiting jobs as it has free places, those first that were submitted first. */
+  next(placesOfATenant: number): JobSnapshot[] {
+    return [...this.#waiting].flatMap(([tenant, jobs]) =>
+      jobs.slice(0, Math.max(0, placesOfATenant - (this.#places.get(tenant) ?? 0))),
+    )
+  }
+
+  #add(job: JobSnapshot): void {
+    if (!isTerminal(job.status)) this.#unfinished.set(job.job_id, job)
+    const due = duty(job)
+    if (due === 'admit') this.#enqueue(job)
+    else if (due !== null) this.#due.set(job.job_id, job)
+    if (!isActive(job)) return
+    this.#active.set(job.job_id, job)
+    this.#places.set(job.tenant_id, (this.#places.get(job.tenant_id) ?? 0) + 1)
+  }
+
+  #remove(job: JobSnapshot): void {
+    this.#unfinished.delete(job.job_id)
+    this.#due.delete(job.job_id)
+    if (duty(job) === 'admit') this.#dequeue(job)
+    if (!this.#active.delete(job.job_id)) return
+    const places = (this.#places.get(job.tenant_id) ?? 0) - 1
+    if (places > 0) this.#places.set(job.tenant_id, places)
+    else this.#places.delete(job.tenant_id)
+  }
+
+  /** Nearly always the last; of the same millisecond, who came first is first. */
+  #enqueue(job: JobSnapshot): void {
+    const queue = this.#waiting.get(job.tenant_id) ?? []
+    const place = queue.findLastIndex((other) => other.submitted_at <= job.submitted_at) + 1
+    queue.splice(place, 0, job)
+    this.#waiting.set(job.tenant_id, queue)
+  }
+
+  /** Nearly always the first. */
+  #dequeue({ tenant_id, job_id }: JobSnapshot): void {
+    const queue = this.#waiting.get(tenant_id) ?? []
+    const place = queue.findIndex((other) => other.job_id === job_id)
+    if (place >= 0) queue.splice(place, 1)
+    if (!queue.length) this.#waiting.delete(tenant_id)
+  }
+}
