@@ -2,6 +2,7 @@
 // are reported together. The README's table is printed from here (`node src/main.ts settings`).
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { type ApiKey, parseApiKeys } from './api/access/api-key.ts'
 
 type Kind = 'text' | 'integer' | 'number' | 'json'
 
@@ -18,13 +19,14 @@ export const SETTINGS = {
   HOST: {
     kind: 'text',
     fallback: '127.0.0.1',
-    about: 'address that the API listens on; other than loopback needs `API_KEYS`',
+    about: 'address that the API listens on; other than loopback needs `API_KEYS` or `API_KEYS_FILE`',
   },
   API_KEYS: {
     kind: 'json',
     about:
-      'JSON object API key → tenant, e.g. `{"s3cret":"acme"}`; with none, everyone on this machine is tenant `default`',
+      'hashed API keys as a JSON array, see [API keys](#api-keys); with no keys, everyone on this machine is tenant `default`',
   },
+  API_KEYS_FILE: { kind: 'text', about: 'file with such an array, read again when it changes' },
   KAFKA_BROKERS: {
     kind: 'text',
     about: 'bootstrap brokers, comma-separated; unset: an embedded single-node Apache Kafka',
@@ -109,8 +111,9 @@ export const SETTINGS = {
 export interface Config {
   readonly port: number
   readonly host: string
-  /** API key → tenant. Empty: no keys are configured. */
-  readonly apiKeys: Readonly<Record<string, string>>
+  readonly apiKeys: readonly ApiKey[]
+  /** Where more keys are, for the API to read; with neither, requests need none. */
+  readonly apiKeysFile: string | null
   /** Empty: run the embedded Kafka. */
   readonly kafkaBrokers: readonly string[]
   readonly kafkaPort: number
@@ -185,6 +188,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     problems.push(`${name}: expected a JSON object of texts`)
     return {}
   }
+  const apiKeys = (): readonly ApiKey[] => {
+    const parsed = parseApiKeys(text('API_KEYS') || '[]')
+    if ('keys' in parsed) return parsed.keys
+    problems.push(...parsed.problems.map((problem) => `API_KEYS: ${problem}`))
+    return []
+  }
 
   const dataDir = resolve(text('DATA_DIR'))
   const databaseUrl = text('DATABASE_URL')
@@ -192,7 +201,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const config: Config = {
     port: number('PORT'),
     host: text('HOST'),
-    apiKeys: texts('API_KEYS'),
+    apiKeys: apiKeys(),
+    apiKeysFile: text('API_KEYS_FILE') || null,
     kafkaBrokers: list('KAFKA_BROKERS'),
     kafkaPort: number('KAFKA_PORT'),
     topicPrefix: text('KAFKA_TOPIC_PREFIX'),
@@ -217,9 +227,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL'), ['debug', 'info', 'warn', 'error', 'silent']),
   }
   const loopback = ['127.0.0.1', 'localhost', '::1'].includes(config.host)
-  if (!loopback && Object.keys(config.apiKeys).length === 0) {
+  if (!loopback && config.apiKeys.length === 0 && config.apiKeysFile === null) {
     problems.push(
-      `HOST: ${config.host} is reachable from other machines, so API_KEYS must be set (a JSON object key → tenant)`,
+      `HOST: ${config.host} is reachable from other machines, so API_KEYS or API_KEYS_FILE must be set (\`node src/main.ts api-key <tenant>\` makes a key)`,
     )
   }
   if (problems.length) throw new ConfigError(problems)

@@ -1,5 +1,5 @@
 // The one program: `node src/main.ts api|controller|reader|scorer|sink` runs one role; `all` runs one process for each,
-// with an embedded Kafka and Postgres where none is configured; `settings` prints the table of settings.
+// with an embedded Kafka and Postgres where none is configured; `settings` prints the table of settings, `api-key` makes a key.
 import { pino } from 'pino'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
 import { createKafkaClient } from './kafka/client.ts'
@@ -18,6 +18,7 @@ const ROLE_STARTERS: Record<string, () => Promise<(context: ProcessContext) => P
 
 async function main(what: string | undefined): Promise<void> {
   if (what === 'settings') return printSettings()
+  if (what === 'api-key') return printApiKey(process.argv.slice(3))
   const config = readConfig(process.env)
   const log = pino({ level: config.logLevel, base: { role: what, pid: process.pid } })
   if (what === 'all') return runAll(config)
@@ -35,12 +36,23 @@ async function main(what: string | undefined): Promise<void> {
   await runRole(what as keyof typeof ROLE_STARTERS & Parameters<typeof runRole>[0], config, log, await load())
 }
 
+async function printApiKey(args: readonly string[]): Promise<void> {
+  const { apiKeyCommand } = await import('./api/access/api-key-command.ts')
+  const made = apiKeyCommand(args)
+  if ('problems' in made) throw new ConfigError(made.problems)
+  console.error('The key, which is shown only now, and its entry for API_KEYS or API_KEYS_FILE:')
+  for (const line of made.lines) console.log(line)
+}
+
 /** Every role on this machine, until SIGTERM or Ctrl-C. */
 async function runAll(config: Config): Promise<void> {
   const log = pino({ level: config.logLevel, base: { role: 'all', pid: process.pid } })
   const stopping = new AbortController()
   process.once('SIGTERM', () => stopping.abort())
   process.once('SIGINT', () => stopping.abort())
+  // Said now rather than by an API that starts again and again.
+  const { KeyRing } = await import('./api/access/key-ring.ts')
+  await KeyRing.open(config.apiKeys, config.apiKeysFile, log)
   // The only place where the service knows its embedded servers, and only when they are asked for.
   const { startEmbedded } = await import('../embedded/embedded.ts')
   const embedded = await startEmbedded(config)

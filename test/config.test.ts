@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { ConfigError, readConfig, SETTINGS } from '../src/config.ts'
+import { keySetting } from './harness/keys.ts'
 
 /** What is wrong with an environment, one line each. */
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -20,7 +21,8 @@ describe('defaults', () => {
     expect(readConfig({})).toMatchObject({
       port: 8080,
       host: '127.0.0.1',
-      apiKeys: {},
+      apiKeys: [],
+      apiKeysFile: null,
       kafkaBrokers: [],
       kafkaPort: 19092,
       topicPrefix: 'inference.',
@@ -97,16 +99,13 @@ describe('values', () => {
   })
 
   test.each(['{', '[]', '"key"', 'null', '7', '{"key":5}', '{"key":null}', '{"key":{"a":"b"}}'])(
-    'API_KEYS and CONNECTIONS are objects of texts, not %s; what came may be secret and is not repeated',
-    (value) => {
-      for (const name of ['API_KEYS', 'CONNECTIONS'])
-        expect(problemsOf({ [name]: value })).toEqual([`${name}: expected a JSON object of texts`])
-    },
+    'CONNECTIONS is an object of texts, not %s; what came may be secret and is not repeated',
+    (value) => expect(problemsOf({ CONNECTIONS: value })).toEqual(['CONNECTIONS: expected a JSON object of texts']),
   )
 })
 
 describe('who may reach the API', () => {
-  const API_KEYS = JSON.stringify({ s3cret: 'acme' })
+  const API_KEYS = keySetting({ s3cret: 'acme' })
 
   test.each(['127.0.0.1', 'localhost', '::1'])('%s needs no keys', (HOST) => {
     expect(readConfig({ HOST }).host).toBe(HOST)
@@ -116,10 +115,11 @@ describe('who may reach the API', () => {
     '%s without keys is refused, with keys it is not',
     (HOST) => {
       expect(problemsOf({ HOST })).toEqual([
-        `HOST: ${HOST} is reachable from other machines, so API_KEYS must be set (a JSON object key → tenant)`,
+        `HOST: ${HOST} is reachable from other machines, so API_KEYS or API_KEYS_FILE must be set (\`node src/main.ts api-key <tenant>\` makes a key)`,
       ])
-      expect(problemsOf({ HOST, API_KEYS: '{}' })).toHaveLength(1)
-      expect(readConfig({ HOST, API_KEYS })).toMatchObject({ host: HOST, apiKeys: { s3cret: 'acme' } })
+      expect(problemsOf({ HOST, API_KEYS: '[]' })).toHaveLength(1)
+      expect(readConfig({ HOST, API_KEYS })).toMatchObject({ host: HOST, apiKeys: [{ tenantId: 'acme' }] })
+      expect(readConfig({ HOST, API_KEYS_FILE: 'keys.json' })).toMatchObject({ host: HOST, apiKeysFile: 'keys.json' })
     },
   )
 
@@ -132,7 +132,7 @@ test('everything wrong is reported together, one line each', () => {
   const wrong = {
     PORT: '-1',
     HOST: '0.0.0.0',
-    API_KEYS: '[]',
+    API_KEYS: '{}',
     KAFKA_PORT: 'x',
     CONNECTIONS: 'none',
     SCORERS: '0',

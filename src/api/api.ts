@@ -6,7 +6,8 @@ import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/typ
 import Fastify, { type FastifyBaseLogger } from 'fastify'
 import { schemaProblems } from '../job/spec.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
-import { tenantResolver } from './auth.ts'
+import { guardRoutes } from './access/access.ts'
+import { KeyRing } from './access/key-ring.ts'
 import { errorRoutes } from './failures/error-routes.ts'
 import { healthRoutes } from './health.ts'
 import { jobFinder, jobRoutes } from './jobs/job-routes.ts'
@@ -55,6 +56,7 @@ async function buildServer(context: ProcessContext) {
   app.setNotFoundHandler((request, reply) =>
     sendProblem(reply, notFound(`${request.method} ${request.url}`, 'GET /docs describes what there is')),
   )
+  guardRoutes(app, await KeyRing.open(context.config.apiKeys, context.config.apiKeysFile, context.log))
   await app.register(swagger, {
     openapi: {
       info: {
@@ -64,22 +66,16 @@ async function buildServer(context: ProcessContext) {
           'Score the rows of a SQL query with an ONNX model; predictions go to a table or to files, exactly once.',
       },
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
-      ...(Object.keys(context.config.apiKeys).length ? { security: [{ key: [] }] } : {}),
     },
   })
   await app.register(swaggerUi, { routePrefix: '/docs' })
-  const tenantOf = tenantResolver(context.config.apiKeys)
-  // Before anything else is looked at: without a key, not even what exists can be learnt.
-  app.addHook('onRequest', async (request) => {
-    if (request.url.startsWith('/api/')) tenantOf(request)
-  })
   await app.register(healthRoutes(context))
   const live = new LiveJobs(context.views)
-  const findJob = jobFinder(context, tenantOf)
-  await app.register(jobRoutes(context, live, tenantOf, findJob))
-  await app.register(scheduleRoutes(context, tenantOf))
+  const findJob = jobFinder(context)
+  await app.register(jobRoutes(context, live, findJob))
+  await app.register(scheduleRoutes(context))
   await app.register(errorRoutes(context, live, findJob))
-  await app.register(await modelRoutes(context, tenantOf))
+  await app.register(await modelRoutes(context))
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
   return app
 }

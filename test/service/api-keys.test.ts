@@ -1,19 +1,33 @@
 // The API with keys: each names a tenant, and nothing of another tenant can be seen; what a tenant sees in its list of jobs.
-import { beforeAll, describe, expect, test } from 'vitest'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newApiKey } from '../../src/api/access/api-key.ts'
 import { JOB_STATUSES } from '../../topics/jobs.ts'
 import { CHURN_FEATURES, JOBS, listJobs, modelBytes, seedCustomers, smallJob, submit } from '../harness/jobs.ts'
+import { keySetting } from '../harness/keys.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 const ACME = { authorization: 'Bearer key-of-acme' }
 const GLOBEX = { authorization: 'bearer key-of-globex' }
+const FILE = join(mkdtempSync(join(tmpdir(), 'scoreline-keys-')), 'keys.json')
 /** Nobody reads here: three jobs of each tenant are running for ever, further ones wait. */
 let guarded: Service
 
 beforeAll(async () => {
+  writeFileSync(
+    FILE,
+    keySetting({
+      'acme-read': { tenant: 'acme', scopes: ['read'] },
+      'acme-submit': { tenant: 'acme', scopes: ['submit'] },
+      'acme-expired': { tenant: 'acme', scopes: ['admin'], expires: '2026-01-01T00:00:00+01:00' },
+    }),
+  )
   guarded = await startService({
     name: 'rest-keys',
-    settings: { API_KEYS: JSON.stringify({ 'key-of-acme': 'acme', 'key-of-globex': 'globex' }) },
+    settings: { API_KEYS: keySetting({ 'key-of-acme': 'acme', 'key-of-globex': 'globex' }), API_KEYS_FILE: FILE },
     roles: { reader: 0, scorer: 0, sink: 0 },
   })
   await seedCustomers(guarded, 10)
@@ -27,35 +41,94 @@ beforeAll(async () => {
   }
 })
 
-test('without a known key nothing is told: 401', async () => {
+afterAll(() => rmSync(dirname(FILE), { recursive: true }))
+
+interface Route {
+  readonly method: string
+  /** With names of parameters in braces. */
+  readonly path: string
+  readonly scope: string
+}
+
+/** Every route under /api/, as the documentation has it. */
+async function everyRoute(): Promise<Route[]> {
+  const { body } = await guarded.request('/docs/json')
+  return Object.entries<JsonObject>(body.paths)
+    .filter(([path]) => path.startsWith('/api/'))
+    .flatMap(([path, methods]) =>
+      Object.entries<JsonObject>(methods).map(([method, route]) => {
+        expect(route.security, `${method} ${path}`).toEqual([{ key: [] }])
+        return { method: method.toUpperCase(), path, scope: route['x-scope'] }
+      }),
+    )
+}
+
+/** Calls a route with these ids in its path, and a body where it wants one. */
+function call({ method, path }: Route, ids: Record<string, string>, headers: Record<string, string>) {
+  const url = path.replace(/\{(\w+)\}/g, (_, name) => ids[name] ?? 'nothing')
+  const body = method === 'POST' && path === JOBS ? smallJob('mine') : {}
+  const withBody = method === 'GET' || method === 'DELETE' || path.endsWith('/cancel') ? {} : { body }
+  return guarded.request(url, { method, headers, ...withBody })
+}
+
+test('without a known key nothing is told, on any route: 401', async () => {
   const jobId = await submit(guarded, smallJob('mine'), GLOBEX)
-  for (const headers of [
-    {},
-    { authorization: 'Bearer ' },
-    { authorization: 'Bearer key-of-acm' },
-    { authorization: 'Bearer key-of-acme ,' },
-    { authorization: 'Basic key-of-acme' },
-    { authorization: 'key-of-acme' },
-  ] as Record<string, string>[]) {
-    for (const [method, path] of [
-      ['GET', JOBS],
-      ['POST', JOBS],
-      ['GET', `${JOBS}/${jobId}`],
-      ['GET', `${JOBS}/nothing`],
-      ['GET', `${JOBS}?limit=0`],
-      ['POST', `${JOBS}/${jobId}/cancel`],
-      ['GET', `${JOBS}/${jobId}/events`],
-      ['GET', '/api/v1/models'],
-      ['GET', '/api/v1/models/churn'],
-      ['PUT', '/api/v1/models/churn'],
-    ] as const) {
-      const body = method === 'PUT' || (method === 'POST' && path === JOBS) ? { body: smallJob('mine') } : {}
-      const answer = await guarded.request(path, { method, headers, ...body })
-      expect([method, path, answer.status, answer.body.code]).toEqual([method, path, 401, 'unauthorized'])
-      expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+  const routes = await everyRoute()
+  expect(routes.length).toBeGreaterThan(12)
+  const unknown = ['', 'Bearer ', 'Bearer key-of-acm', 'Bearer key-of-acme ,', 'Basic key-of-acme', 'key-of-acme']
+  for (const authorization of unknown) {
+    const headers: Record<string, string> = authorization ? { authorization } : {}
+    const answers = await Promise.all(routes.map((route) => call(route, { job_id: jobId }, headers)))
+    expect(answers.map(({ status, body }) => [status, body.code])).toEqual(routes.map(() => [401, 'unauthorized']))
+    for (const answer of answers) expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+  }
+  // Nor by writing a path otherwise, or one that is none.
+  for (const path of [`/%61pi/v1/inference/batch/${jobId}`, '/api/v1/nothing', `${JOBS}?limit=0`])
+    expect((await guarded.request(path)).status).toBe(401)
+  expect((await guarded.request(`${JOBS}/${jobId}`, { headers: GLOBEX })).status).toBe(200)
+})
+
+test('every route has a scope, and a key without it is told which one is missing: 403', async () => {
+  const routes = await everyRoute()
+  for (const route of routes) {
+    const expected = route.method === 'GET' ? 'read' : route.path.includes('/models') ? 'admin' : 'submit'
+    expect([route, route.scope]).toEqual([route, expected])
+  }
+  for (const [key, scope] of [
+    ['acme-read', 'read'],
+    ['acme-submit', 'submit'],
+  ] as const) {
+    const headers = { authorization: `Bearer ${key}` }
+    for (const route of routes.filter((other) => other.scope !== scope)) {
+      const { status, body } = await call(route, {}, headers)
+      expect([route, status, body.code]).toEqual([route, 403, 'forbidden'])
+      expect(body.detail).toBe(`this needs an API key with scope ${route.scope}; yours has ${scope}`)
     }
   }
-  expect((await guarded.request(`${JOBS}/${jobId}`, { headers: GLOBEX })).status).toBe(200)
+  expect((await guarded.request(JOBS, { headers: { authorization: 'Bearer acme-read' } })).status).toBe(200)
+  await submit(guarded, smallJob('scoped'), { authorization: 'Bearer acme-submit' })
+})
+
+test('a key that has expired says so', async () => {
+  const { status, body } = await guarded.request(JOBS, { headers: { authorization: 'Bearer acme-expired' } })
+  expect([status, body.code]).toEqual([401, 'key_expired'])
+  expect(body.detail).toContain('2025-12-31T23:00:00.000Z')
+})
+
+test('keys of the file come and go without a restart; a file that is damaged changes nothing', async () => {
+  const { key, entry } = newApiKey({ tenant: 'acme', scopes: ['read'] })
+  const statusWith = async (given: string) =>
+    (await guarded.request(JOBS, { headers: { authorization: `Bearer ${given}` } })).status
+  const before = readFileSync(FILE, 'utf8')
+  expect(await statusWith(key)).toBe(401)
+  writeFileSync(FILE, JSON.stringify([...JSON.parse(before), entry]))
+  await until(async () => (await statusWith(key)) === 200)
+  writeFileSync(FILE, '[{"tenant":"acme"')
+  const [api] = guarded.processes('api')
+  await until(async () => (await statusWith(key)) && api?.log.some((line) => line.includes('of before stay valid')))
+  expect(await statusWith(key)).toBe(200)
+  writeFileSync(FILE, before)
+  await until(async () => (await statusWith(key)) === 401)
 })
 
 test('a 401 says how to authenticate (RFC 9110, 15.5.2)', async () => {
@@ -71,21 +144,30 @@ test('health and documentation need no key; /readyz says which roles are missing
   })
 })
 
-test('another tenant’s job is not there: not shown, not listed, not cancelled', async () => {
+test('nothing of another tenant is there, on any route: 404', async () => {
   const jobId = await submit(guarded, smallJob('theirs'), ACME)
-  for (const [method, path] of [
-    ['GET', `${JOBS}/${jobId}`],
-    ['GET', `${JOBS}/${jobId}/events`],
-    ['POST', `${JOBS}/${jobId}/cancel`],
-  ] as const)
-    expect(await guarded.request(path, { method, headers: GLOBEX })).toMatchObject({
-      status: 404,
-      body: { code: 'not_found' },
-    })
+  const scheduled = { ...smallJob('nightly'), schedule: { cron: '0 2 * * *' } }
+  const { schedule_id } = (await guarded.request(JOBS, { body: scheduled, headers: ACME })).body
+  const { status } = await guarded.request('/api/v1/models/theirs', {
+    method: 'PUT',
+    body: await modelBytes('per-column.onnx'),
+    headers: { ...ACME, 'content-type': 'application/octet-stream' },
+  })
+  expect(status).toBe(201)
+  const ids = { job_id: jobId, schedule_id, model_id: 'theirs' }
+  // Registering a model of the same name makes one's own.
+  const about = (await everyRoute()).filter(({ method, path }) => path.includes('{') && method !== 'PUT')
+  expect(about.length).toBeGreaterThan(7)
+  for (const route of about) {
+    const answer = await call(route, ids, GLOBEX)
+    expect([route, answer.status, answer.body.code]).toEqual([route, 404, 'not_found'])
+  }
   expect((await listJobs(guarded, '', GLOBEX)).map(({ job_id }) => job_id)).not.toContain(jobId)
-  expect((await listJobs(guarded, '', ACME)).map(({ job_id }) => job_id)).toContain(jobId)
-  const { body } = await guarded.request(`${JOBS}/${jobId}`, { headers: ACME })
-  expect(body.status).not.toBe('cancelled')
+  expect((await guarded.request('/api/v1/inference/schedules', { headers: GLOBEX })).body.data).toEqual([])
+  // Still there, and untouched.
+  expect((await guarded.request(`${JOBS}/${jobId}`, { headers: ACME })).body.status).not.toBe('cancelled')
+  const { body } = await guarded.request('/api/v1/inference/schedules', { headers: ACME })
+  expect(body.data).toMatchObject([{ schedule_id, enabled: true }])
 })
 
 test('nor are another tenant’s models and keys of submissions', async () => {

@@ -15,6 +15,7 @@ import {
   registerModel,
   seedCustomers,
 } from '../harness/jobs.ts'
+import { keySetting } from '../harness/keys.ts'
 import { type JsonObject, type RoleProcess, type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
@@ -32,7 +33,7 @@ beforeAll(async () => {
   service = await startService({
     name: 'schedules',
     roles: { controller: 2 },
-    settings: { API_KEYS: '{"acme-key":"acme","globex-key":"globex"}', BATCH_MAX_CONCURRENT_JOBS: '50' },
+    settings: { API_KEYS: keySetting({ 'acme-key': 'acme', 'globex-key': 'globex' }), BATCH_MAX_CONCURRENT_JOBS: '50' },
   })
   acme = withKey('acme-key')
   globex = withKey('globex-key')

@@ -44,6 +44,7 @@ export function errorRoutes(context: ProcessContext, live: LiveJobs, findJob: Fi
     app.get(
       '/api/v1/inference/batch/:job_id/errors',
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'Rows that could not be scored, with their reasons',
           tags: ['jobs'],
@@ -78,6 +79,7 @@ export function errorRoutes(context: ProcessContext, live: LiveJobs, findJob: Fi
     app.post(
       '/api/v1/inference/batch/:job_id/errors/redrive',
       {
+        config: { scope: 'submit' },
         schema: {
           summary: 'Submit a job over just the rows that failed',
           description:

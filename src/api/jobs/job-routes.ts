@@ -54,10 +54,10 @@ export const IdempotencyHeader = Type.Object({
 /** The job that a request is about, if it is the tenant's. */
 export type FindJob = (request: FastifyRequest<{ Params: { job_id: string } }>) => Promise<JobSnapshot>
 
-export function jobFinder({ views }: ProcessContext, tenantOf: (request: FastifyRequest) => string): FindJob {
+export function jobFinder({ views }: ProcessContext): FindJob {
   return async (request) => {
     const job = await views.findJob(request.params.job_id)
-    if (!job || job.tenant_id !== tenantOf(request))
+    if (!job || job.tenant_id !== request.tenantId)
       throw notFound(`job ${request.params.job_id}`, 'GET /api/v1/inference/batch lists yours')
     return job
   }
@@ -79,12 +79,7 @@ export function sendSubmitted(reply: FastifyReply, submitted: Submitted, live: L
     })
 }
 
-export function jobRoutes(
-  context: ProcessContext,
-  live: LiveJobs,
-  tenantOf: (request: FastifyRequest) => string,
-  findJob: FindJob,
-): FastifyPluginAsyncTypebox {
+export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: FindJob): FastifyPluginAsyncTypebox {
   const sampler = new Sampler(context)
 
   async function validated(body: unknown, tenantId: string): Promise<Static<typeof ValidBody>> {
@@ -111,6 +106,7 @@ export function jobRoutes(
     app.post(
       '/api/v1/inference/batch',
       {
+        config: { scope: 'submit' },
         schema: {
           summary: 'Submit a job, or with a `schedule` in it, make one',
           tags: ['jobs'],
@@ -134,17 +130,18 @@ export function jobRoutes(
       },
       async (request, reply) => {
         if (request.query.validate_only === 'true')
-          return reply.status(200).send(await validated(request.body, tenantOf(request)))
+          return reply.status(200).send(await validated(request.body, request.tenantId))
         const key = request.headers['idempotency-key']
         if (isScheduled(request.body))
-          return sendScheduled(reply, await submitSchedule(request.body, tenantOf(request), key, context))
-        return sendSubmitted(reply, await submitJob(request.body, tenantOf(request), key, context), live)
+          return sendScheduled(reply, await submitSchedule(request.body, request.tenantId, key, context))
+        return sendSubmitted(reply, await submitJob(request.body, request.tenantId, key, context), live)
       },
     )
 
     app.get(
       '/api/v1/inference/batch',
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'List jobs, newest first',
           tags: ['jobs'],
@@ -173,7 +170,7 @@ export function jobRoutes(
       async (request) => {
         const { status, schedule_id, limit = '50', after } = request.query
         const all = live
-          .newestFirst(tenantOf(request))
+          .newestFirst(request.tenantId)
           .filter((job) => status === undefined || job.status === status)
           .filter((job) => schedule_id === undefined || job.schedule_id === schedule_id)
         const { entries, hasMore, next } = pageOf(all, placeOf, after, Number(limit))
@@ -184,6 +181,7 @@ export function jobRoutes(
     app.get(
       '/api/v1/inference/batch/:job_id',
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'Status of a job',
           tags: ['jobs'],
@@ -197,6 +195,7 @@ export function jobRoutes(
     app.post(
       '/api/v1/inference/batch/:job_id/cancel',
       {
+        config: { scope: 'submit' },
         schema: {
           summary: 'Cancel a job',
           tags: ['jobs'],
@@ -210,6 +209,7 @@ export function jobRoutes(
     app.get(
       '/api/v1/inference/batch/:job_id/events',
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'Follow a job: server-sent events, the last one when it is finished',
           tags: ['jobs'],

@@ -1,6 +1,5 @@
 // /api/v1/models: register, list, show.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { type ModelRecord, TENSOR_TYPES } from '../../../topics/models.ts'
 import { openModelStore } from '../../model/store.ts'
@@ -30,10 +29,7 @@ const ModelBody = Type.Object(
   { title: 'Model' },
 )
 
-export async function modelRoutes(
-  context: ProcessContext,
-  tenantOf: (request: FastifyRequest) => string,
-): Promise<FastifyPluginAsyncTypebox> {
+export async function modelRoutes(context: ProcessContext): Promise<FastifyPluginAsyncTypebox> {
   const { views } = context
   const registry = new ModelRegistry(context, await openModelStore(context.config.modelStore))
 
@@ -47,6 +43,7 @@ export async function modelRoutes(
     app.put(
       '/api/v1/models/:model_id',
       {
+        config: { scope: 'admin' },
         bodyLimit: MAX_MODEL_BYTES,
         schema: {
           summary: 'Register a model: the .onnx bytes; other bytes make a new version',
@@ -74,7 +71,7 @@ export async function modelRoutes(
         }
         const features = request.query.features?.split(',').map((name) => name.trim())
         const { model, created } = await registry.register(
-          tenantOf(request),
+          request.tenantId,
           request.params.model_id,
           request.body,
           features,
@@ -86,6 +83,7 @@ export async function modelRoutes(
     app.get(
       '/api/v1/models',
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'List models, newest version of each',
           tags: ['models'],
@@ -94,7 +92,7 @@ export async function modelRoutes(
       },
       async (request) => {
         const newest = new Map<string, ModelRecord>()
-        for (const model of versions(tenantOf(request))) newest.set(model.model_id, model)
+        for (const model of versions(request.tenantId)) newest.set(model.model_id, model)
         return { data: [...newest.values()].map(toBody) }
       },
     )
@@ -102,6 +100,7 @@ export async function modelRoutes(
     app.get(
       '/api/v1/models/:model_id',
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'A model with all its versions, newest first',
           tags: ['models'],
@@ -114,7 +113,7 @@ export async function modelRoutes(
       },
       async (request) => {
         const { model_id } = request.params
-        const own = versions(tenantOf(request)).filter((model) => model.model_id === model_id)
+        const own = versions(request.tenantId).filter((model) => model.model_id === model_id)
         if (!own.length) throw notFound(`model ${model_id}`, 'GET /api/v1/models lists yours')
         return { model_id, versions: own.reverse().map(toBody) }
       },

@@ -49,16 +49,13 @@ export function sendScheduled(reply: FastifyReply, schedule: Schedule): FastifyR
   return reply.status(201).header('location', `${ROUTE}/${schedule.schedule_id}`).send(shown(schedule))
 }
 
-export function scheduleRoutes(
-  context: ProcessContext,
-  tenantOf: (request: FastifyRequest) => string,
-): FastifyPluginAsyncTypebox {
+export function scheduleRoutes(context: ProcessContext): FastifyPluginAsyncTypebox {
   const { views } = context
 
   /** The schedule that a request is about, if it is the tenant's. */
   async function find(request: FastifyRequest<{ Params: { schedule_id: string } }>): Promise<Schedule> {
     const schedule = await views.findSchedule(request.params.schedule_id)
-    if (schedule?.tenant_id !== tenantOf(request)) throw noSuchSchedule(request.params.schedule_id)
+    if (schedule?.tenant_id !== request.tenantId) throw noSuchSchedule(request.params.schedule_id)
     return schedule
   }
 
@@ -66,6 +63,7 @@ export function scheduleRoutes(
     app.get(
       ROUTE,
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'List schedules, newest first',
           tags: ['schedules'],
@@ -90,7 +88,7 @@ export function scheduleRoutes(
       },
       async (request) => {
         const { limit = '50', after } = request.query
-        const tenantId = tenantOf(request)
+        const tenantId = request.tenantId
         const own = [...views.schedules.values()].filter(({ tenant_id }) => tenant_id === tenantId)
         const sorted = own.sort((a, b) => newerFirst(placeOf(a), placeOf(b)))
         const { entries, hasMore, next } = pageOf(sorted, placeOf, after, Number(limit))
@@ -101,6 +99,7 @@ export function scheduleRoutes(
     app.get(
       `${ROUTE}/:schedule_id`,
       {
+        config: { scope: 'read' },
         schema: {
           summary: 'A schedule, its last firing and its next ones',
           tags: ['schedules'],
@@ -114,6 +113,7 @@ export function scheduleRoutes(
     app.patch(
       `${ROUTE}/:schedule_id`,
       {
+        config: { scope: 'submit' },
         schema: {
           summary: 'Change a schedule: its times, its job, pause it or let it go on',
           description:
@@ -133,6 +133,7 @@ export function scheduleRoutes(
     app.delete(
       `${ROUTE}/:schedule_id`,
       {
+        config: { scope: 'submit' },
         schema: {
           summary: 'Delete a schedule; jobs that it made go on',
           tags: ['schedules'],
