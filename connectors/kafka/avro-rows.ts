@@ -2,9 +2,9 @@
 // record's binary encoding. Source: Avro specification 1.12, "Binary Encoding".
 import { type Column, elementsOf, fixed, isNull, isVariable, type Vector, variable } from '../../topics/columns.ts'
 import { ConnectorError } from '../connector.ts'
-import { TextBuffer } from '../files/text-buffer.ts'
+import { type Cell, textCell, viewOf } from '../text/cells.ts'
+import { TextBuffer } from '../text/text-buffer.ts'
 import { isAvroDecimal } from './avro-schema.ts'
-import { type Cell, textCell, viewOf } from './cell-text.ts'
 import type { EncodeRows } from './row-encoder.ts'
 
 /** Branch 1 of `["null", T]`, as a zigzag number. */

@@ -2,8 +2,8 @@
 // parser that keeps int64; Java's, Python's and Go's do), decimals and numerics are strings, because most parsers would make
 // doubles of them. NaN and infinities are strings too (JSON has no such numbers), binary is base64, times are ISO 8601.
 import { type Column, elementsOf, fixed, isNull, type Vector, variable } from '../../topics/columns.ts'
-import type { TextBuffer } from '../files/text-buffer.ts'
-import { type Cell, textCell } from './cell-text.ts'
+import { type Cell, textCell } from '../text/cells.ts'
+import type { TextBuffer } from '../text/text-buffer.ts'
 import type { EncodeRows } from './row-encoder.ts'
 
 const QUOTE = 34

@@ -1,7 +1,7 @@
 // Keys of records: the value of the job's key column as text (bytes stay bytes), NULL as no key.
 import { type ColumnBatch, isNull, type Vector } from '../../topics/columns.ts'
 import { ConnectorError, type SinkJob } from '../connector.ts'
-import { textCell } from './cell-text.ts'
+import { textCell } from '../text/cells.ts'
 import type { Pieces } from './row-encoder.ts'
 
 /** Appends one key for each row of the batch. */

@@ -1,6 +1,6 @@
 // What the formats are to the lane writer: a chunk's rows go into one growing buffer, and come out as pieces of it.
 import type { ColumnBatch } from '../../topics/columns.ts'
-import { TextBuffer } from '../files/text-buffer.ts'
+import { TextBuffer } from '../text/text-buffer.ts'
 
 /** Appends the rows of a batch, calling `rowEnd` after each. */
 export type EncodeRows = (out: TextBuffer, batch: ColumnBatch, rowEnd: () => void) => void

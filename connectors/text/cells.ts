@@ -1,7 +1,8 @@
-// A value as plain text, for keys and for JSON: the same spelling as in CSV files, without their quotes.
+// A chunk's column as plain text, one value at a time: the same spelling in CSV files, in the keys of records and in JSON, which
+// add their own quotes.
 import { type Column, fixed, type Vector, variable } from '../../topics/columns.ts'
-import { putDate, putDecimal, putInt64, putTimestamp, putUuid } from '../files/csv.ts'
-import type { TextBuffer } from '../files/text-buffer.ts'
+import type { TextBuffer } from './text-buffer.ts'
+import { putDate, putDecimal, putInt64, putTimestamp, putUuid } from './values.ts'
 
 /** Writes the value of a row, which is not NULL. */
 export type Cell = (row: number) => void

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { TextBuffer } from '../../../connectors/files/text-buffer.ts'
+import { TextBuffer } from '../../../connectors/text/text-buffer.ts'
 
 function written(write: (text: TextBuffer) => void): string {
   const text = new TextBuffer()
