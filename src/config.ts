@@ -72,6 +72,11 @@ export const SETTINGS = {
   DATA_DIR: { kind: 'text', fallback: '.data', about: 'where the embedded servers, models and local results live' },
   SCORERS: { kind: 'integer', fallback: '1', min: 1, max: 64, about: 'scorer processes that `npm start` runs' },
   SCORER_POOL: { kind: 'text', fallback: 'cpu', about: 'pool that a scorer joins: `cpu` or `gpu`' },
+  SCORER_PROVIDERS: {
+    kind: 'text',
+    about:
+      "ONNX Runtime's execution providers of a scorer, best first, comma-separated: `cpu`, `cuda`, …; default `cpu`, in the gpu pool `cuda,cpu`",
+  },
   SINK_DESTINATIONS: {
     kind: 'text',
     fallback: 'table,files,kafka',
@@ -130,6 +135,8 @@ export interface Config {
   readonly dataDir: string
   readonly scorers: number
   readonly scorerPool: 'cpu' | 'gpu'
+  /** Best first; at least one. */
+  readonly scorerProviders: readonly string[]
   readonly sinkKinds: readonly ('table' | 'files' | 'kafka')[]
   readonly maxConcurrentJobs: number
   readonly defaultParallelism: number
@@ -198,6 +205,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const dataDir = resolve(text('DATA_DIR'))
   const databaseUrl = text('DATABASE_URL')
   const roots = list('OUTPUT_ROOTS')
+  const scorerPool = oneOf('SCORER_POOL', text('SCORER_POOL'), ['cpu', 'gpu'])
+  const providers = list('SCORER_PROVIDERS')
   const config: Config = {
     port: number('PORT'),
     host: text('HOST'),
@@ -218,7 +227,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     modelStore: text('MODEL_STORE') || resolve(dataDir, 'models'),
     dataDir,
     scorers: number('SCORERS'),
-    scorerPool: oneOf('SCORER_POOL', text('SCORER_POOL'), ['cpu', 'gpu']),
+    scorerPool,
+    scorerProviders: providers.length ? providers : scorerPool === 'gpu' ? ['cuda', 'cpu'] : ['cpu'],
     sinkKinds: list('SINK_DESTINATIONS').map((kind) => oneOf('SINK_DESTINATIONS', kind, ['table', 'files', 'kafka'])),
     maxConcurrentJobs: number('BATCH_MAX_CONCURRENT_JOBS'),
     defaultParallelism: number('BATCH_DEFAULT_PARALLELISM'),

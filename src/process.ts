@@ -10,6 +10,7 @@ import { startHeartbeat } from './kafka/heartbeat.ts'
 import { LedgerWriter } from './kafka/ledger.ts'
 import { openProducer, type RecordProducer } from './kafka/producer.ts'
 import { type ViewName, Views } from './kafka/views.ts'
+import { devicesOf } from './model/devices.ts'
 
 export interface ProcessContext {
   readonly config: Config
@@ -37,7 +38,7 @@ export interface RunningRole {
 /** What each role must know; every record of a tailed topic costs every process that tails it. */
 const TAILED: Record<Role, readonly ViewName[]> = {
   api: ['jobs', 'progress', 'models', 'schedules', 'workers'],
-  controller: ['jobs', 'progress', 'models', 'schedules'],
+  controller: ['jobs', 'progress', 'models', 'schedules', 'workers'],
   reader: ['jobs', 'progress'],
   scorer: ['jobs', 'models'],
   sink: ['jobs'],
@@ -73,7 +74,7 @@ export async function runRole(
   const heartbeat = await startHeartbeat(producer, {
     workerId,
     role,
-    pool: role === 'scorer' ? config.scorerPool : '',
+    ...(role === 'scorer' ? await scorerMeans(config) : { pool: '', providers: [], devices: [] }),
     owned: running.owned,
     onFatal,
   })
@@ -87,6 +88,11 @@ export async function runRole(
   await heartbeat.stop()
   await Promise.all([views.close(), producer.close(), connectors.close()])
   log.info({ role }, 'stopped')
+}
+
+/** What a scorer computes with, for its heartbeat. */
+async function scorerMeans({ scorerPool, scorerProviders }: Config) {
+  return { pool: scorerPool, providers: scorerProviders, devices: await devicesOf(scorerProviders) }
 }
 
 /** Resolves at SIGTERM or SIGINT. A supervisor that is gone without a word ends the process at once, like a crash. */

@@ -43,6 +43,12 @@ describe('defaults', () => {
     expect(readConfig(empty)).toEqual(readConfig({}))
   })
 
+  test('a scorer of the gpu pool computes with CUDA first, of the cpu pool on the CPU; the setting says otherwise', () => {
+    expect(readConfig({}).scorerProviders).toEqual(['cpu'])
+    expect(readConfig({ SCORER_POOL: 'gpu' }).scorerProviders).toEqual(['cuda', 'cpu'])
+    expect(readConfig({ SCORER_POOL: 'gpu', SCORER_PROVIDERS: 'cpu' }).scorerProviders).toEqual(['cpu'])
+  })
+
   test('what lies under DATA_DIR moves with it', () => {
     expect(readConfig({ DATA_DIR: '/var/lib/scoreline' })).toMatchObject({
       modelStore: '/var/lib/scoreline/models',

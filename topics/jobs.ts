@@ -103,6 +103,17 @@ export interface JobWebhook {
   last_error: string | null
 }
 
+/** Scorers of a kind: each pool has its own topic of chunks. */
+export const POOLS = ['cpu', 'gpu'] as const
+export type Pool = (typeof POOLS)[number]
+
+/** Why a job stands still, and since when (ms since 1970). */
+export interface JobWait {
+  code: string
+  message: string
+  since: bigint
+}
+
 /** Why a job failed. `code` is stable, `message` says what to do about it. */
 export interface JobError {
   code: string
@@ -144,7 +155,10 @@ export interface JobSnapshot {
   plan: JobPlan | null
   /** Partitions of the chunk and scored topics that the job uses: from `preparing` until nothing staged is left. */
   lanes: number[]
-  pool: 'cpu' | 'gpu'
+  /** The scorers that score it; settled when it starts. */
+  pool: Pool
+  /** What it cannot go on without, while that is so. */
+  waiting_for: JobWait | null
   /** 0 before it has started; then counts from 1. */
   attempt: number
   /** Attempts that failed, oldest first, with the reason. */
@@ -288,6 +302,22 @@ export const jobSchema = {
     { name: 'plan', type: ['null', plan], default: null },
     { name: 'lanes', type: { type: 'array', items: 'int' } },
     { name: 'pool', type: 'string' },
+    {
+      name: 'waiting_for',
+      type: [
+        'null',
+        {
+          type: 'record',
+          name: 'JobWait',
+          fields: [
+            { name: 'code', type: 'string' },
+            { name: 'message', type: 'string' },
+            { name: 'since', type: 'long' },
+          ],
+        },
+      ],
+      default: null,
+    },
     { name: 'attempt', type: 'int' },
     {
       name: 'failed_attempts',

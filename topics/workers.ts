@@ -14,7 +14,12 @@ export const WORKER_LOST_MS = 10_000
 export interface WorkerHeartbeat {
   worker_id: string
   role: Role
+  /** Of a scorer; empty for the other roles. */
   pool: string
+  /** Of a scorer: ONNX Runtime's execution providers, best first. */
+  providers: string[]
+  /** Of a scorer: what it computes on, as the machine names it. */
+  devices: string[]
   host: string
   pid: number
   /** Resident memory in bytes, now and at its highest. */
@@ -36,6 +41,8 @@ export const workerCodec = avroCodec<WorkerHeartbeat>({
     { name: 'worker_id', type: 'string' },
     { name: 'role', type: { type: 'enum', name: 'Role', symbols: ROLES } },
     { name: 'pool', type: 'string' },
+    { name: 'providers', type: { type: 'array', items: 'string' }, default: [] },
+    { name: 'devices', type: { type: 'array', items: 'string' }, default: [] },
     { name: 'host', type: 'string' },
     { name: 'pid', type: 'int' },
     { name: 'rss_bytes', type: 'long' },

@@ -96,6 +96,7 @@ export function newJob(
     plan: null,
     lanes: [],
     pool: 'cpu',
+    waiting_for: null,
     attempt: 0,
     failed_attempts: [],
     prepared_attempt: 0,

@@ -8,6 +8,7 @@ import { readCodec, readsTopic } from '../../topics/reads.ts'
 import { scheduleCodec, schedulesTopic } from '../../topics/schedules.ts'
 import { duty } from '../job/machine.ts'
 import type { PlanningWorld } from '../job/plan.ts'
+import { livePools } from '../job/pools.ts'
 import { isScheduled } from '../job/schedule.ts'
 import { parseJob } from '../job/spec.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
@@ -90,13 +91,15 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       if (ticked) for (const job of book.active()) touched.add(job.job_id)
       for (const jobId of touched) book.ledger(jobId, views.progressOf(jobId), ticked, at)
       touched.clear()
+      const live = livePools(views.workers.values(), at)
       if (ticked) {
+        book.lookForScorers((jobId) => views.progressOf(jobId), live, at)
         book.expire(at)
         schedules.fire(book, at)
       }
       const outlived = ticked ? book.outlived(at) : []
       ticked = false
-      book.admit(views.activeJobs(), at)
+      book.admit(views.activeJobs(), at, live)
       // 3. Write it down, all or nothing.
       outgoing.push(...book.takeChanges().flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
       outgoing.push(...book.takeForgotten().map((key) => ({ topic: jobsTopic, partition, key, value: null })))

@@ -83,7 +83,7 @@ export class Duties {
           at: Date.now(),
         }
       }
-      return { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion, pool: 'cpu' }
+      return { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion }
     }
     const outputs = job.outputs.map(({ destination }, output) => {
       const sink = world.sinkFor(destination)

@@ -7,6 +7,7 @@ import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'
 import { chooseLanes } from '../job/lanes.ts'
 import { deadline, isActive, isOutlived, type JobEvent, next } from '../job/machine.ts'
+import { type LivePools, lack, MOVE_AFTER_MS, poolFor, shouldMove } from '../job/pools.ts'
 import { delivery, stageError, totals } from '../job/progress.ts'
 import { newJob, type Origin, plannedByApi, submittedJobId } from './command-record.ts'
 import { OpenJobs } from './open-jobs.ts'
@@ -104,11 +105,7 @@ export class JobBook {
     }
     // A plan is the API's own; one that cannot be for this job came from somebody else, and the job is planned here.
     const planned = command.plan?.output_columns.length === job.outputs.length ? plannedByApi(command.plan) : null
-    this.#put(
-      planned
-        ? next(job, { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion, pool: 'cpu' })
-        : job,
-    )
+    this.#put(planned ? next(job, { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion }) : job)
     return null
   }
 
@@ -160,25 +157,49 @@ export class JobBook {
     this.apply(jobId, { type: 'failed', error: { code: 'rows_lost', message }, at })
   }
 
+  /** Says which jobs stand still for want of scorers, and moves those that may go on with others. */
+  lookForScorers(entriesOf: (jobId: string) => ReadonlyMap<string, ProgressEntry>, live: LivePools, at: number): void {
+    for (const job of [...this.active(), ...this.#open.stalled()]) {
+      const { job_id } = job
+      this.apply(job_id, { type: 'waits', lack: lack(job, entriesOf(job_id).values(), live), at })
+      const now = this.#jobs.get(job_id) as JobSnapshot
+      if (!live.has('cpu') || !shouldMove(now, at)) continue
+      const message = `no scorer of the gpu pool was alive for ${MOVE_AFTER_MS / 1000} seconds; it goes on in the cpu pool`
+      this.apply(job_id, { type: 'moved', error: { code: 'gpu_workers_lost', message }, at })
+    }
+  }
+
   /** Fails what is past its deadline. */
   expire(at: number): void {
-    for (const job of this.active()) {
+    for (const job of [...this.active(), ...this.#open.stalled()]) {
       const end = deadline(job)
       if (end === null || at < end || job.status === 'completing') continue
-      const message = `not finished ${job.config.timeout_minutes} minutes after it started; raise config.timeout_minutes or parallelism`
+      const message = job.waiting_for
+        ? `not finished within ${job.config.timeout_minutes} minutes: ${job.waiting_for.message}`
+        : `not finished ${job.config.timeout_minutes} minutes after it started; raise config.timeout_minutes or parallelism`
       this.apply(job.job_id, { type: 'failed', error: { code: 'timeout', message }, at })
     }
   }
 
   /** Lets waiting jobs start, in the order of their submission, as far as their tenants have places. */
-  admit(everywhere: Iterable<JobSnapshot>, at: number): void {
-    const next = this.#open.next(this.#limits.maxConcurrentJobs)
-    if (!next.length) return
-    const elsewhere = [...everywhere].filter((job) => !this.#jobs.has(job.job_id))
-    for (const job of next) {
-      const lanes = chooseLanes([...elsewhere, ...this.#open.active()], LANES, job.config.parallelism)
-      this.apply(job.job_id, { type: 'admitted', lanes, at })
+  admit(everywhere: Iterable<JobSnapshot>, at: number, live: LivePools): void {
+    let elsewhere: JobSnapshot[] | undefined
+    // Each turn starts its jobs, or takes them out of the queue: the place is then for whoever comes after them.
+    for (let starting = this.#next(); starting.length; starting = this.#next()) {
+      elsewhere ??= [...everywhere].filter((job) => !this.#jobs.has(job.job_id))
+      for (const job of starting) {
+        const pool = poolFor(job.config.accelerator, live)
+        if (pool === null) this.apply(job.job_id, { type: 'waits', lack: lack(job, [], live), at })
+        else {
+          const lanes = chooseLanes([...elsewhere, ...this.#open.active()], LANES, job.config.parallelism)
+          this.apply(job.job_id, { type: 'admitted', pool, lanes, at })
+        }
+      }
     }
+  }
+
+  #next(): JobSnapshot[] {
+    return this.#open.next(this.#limits.maxConcurrentJobs)
   }
 
   #put(job: JobSnapshot): void {

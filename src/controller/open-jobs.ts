@@ -12,6 +12,9 @@ export class OpenJobs {
   /** Tenant → its jobs that wait for a place, in the order in which they get one. */
   readonly #waiting = new Map<string, JobSnapshot[]>()
 
+  /** Jobs that nobody could score if they had a place. */
+  readonly #stalled = new Map<string, JobSnapshot>()
+
   /** A job has a new state: `before` is the last one, `after` the new one; undefined: it is not (or no longer) there. */
   changed(before: JobSnapshot | undefined, after: JobSnapshot | undefined): void {
     if (before) this.#remove(before)
@@ -35,6 +38,11 @@ export class OpenJobs {
   /** Jobs for which the controller has to do something outside itself. */
   due(): IterableIterator<JobSnapshot> {
     return this.#due.values()
+  }
+
+  /** Jobs that wait for a worker before they can start: they stand in no queue. */
+  stalled(): IterableIterator<JobSnapshot> {
+    return this.#stalled.values()
   }
 
   /** Of each tenant as many waiting jobs as it has free places, those first that were submitted first. */
@@ -66,6 +74,10 @@ export class OpenJobs {
 
   /** Nearly always the last; of the same millisecond, who came first is first. */
   #enqueue(job: JobSnapshot): void {
+    if (job.waiting_for) {
+      this.#stalled.set(job.job_id, job)
+      return
+    }
     const queue = this.#waiting.get(job.tenant_id) ?? []
     const place = queue.findLastIndex((other) => other.submitted_at <= job.submitted_at) + 1
     queue.splice(place, 0, job)
@@ -74,6 +86,7 @@ export class OpenJobs {
 
   /** Nearly always the first. */
   #dequeue({ tenant_id, job_id }: JobSnapshot): void {
+    if (this.#stalled.delete(job_id)) return
     const queue = this.#waiting.get(tenant_id) ?? []
     const place = queue.findIndex((other) => other.job_id === job_id)
     if (place >= 0) queue.splice(place, 1)

@@ -1,6 +1,6 @@
 // What the API says of a job: its snapshot, with the ledger's newer counts while it runs. Pure.
 import Type, { type Static } from 'typebox'
-import { JOB_STATUSES, type JobOutput, type JobResult, type JobSnapshot } from '../../topics/jobs.ts'
+import { JOB_STATUSES, type JobOutput, type JobResult, type JobSnapshot, POOLS } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import { isActive, laterRows } from './machine.ts'
 import { estimatedCompletion, percentage, totals } from './progress.ts'
@@ -42,6 +42,15 @@ export const JobStatusBody = Type.Object(
     ),
     queue_position: Nullable(
       Type.Integer({ description: 'Of a job that waits for one of its tenant’s places: 1 is the next to start' }),
+    ),
+    pool: Type.Enum([...POOLS], { description: 'The scorers that score it; settled when it starts' }),
+    waiting_for: Nullable(
+      Type.Object(
+        { code: Type.String(), message: Type.String(), since: Type.String() },
+        {
+          description: 'What it stands still for, e.g. `gpu_worker`: no scorer of the gpu pool is alive',
+        },
+      ),
     ),
     error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
     output: Type.Record(Type.String(), Type.Unknown(), { description: 'The first output, as it was understood' }),
@@ -106,6 +115,8 @@ export function jobStatus(job: JobSnapshot, rowsPerSecond: number, ahead: number
       at: timeText(at),
     })),
     queue_position: job.status === 'submitted' ? ahead + 1 : null,
+    pool: job.pool,
+    waiting_for: job.waiting_for && { ...job.waiting_for, since: timeText(job.waiting_for.since) },
     error: job.error,
     output: job.outputs[0] ? shownOutput(job.outputs[0]) : {},
     outputs: job.outputs.map((output, i) => ({

@@ -7,11 +7,23 @@
 // An attempt that fails for a passing reason keeps the status `running` and counts `attempt` up, until `retry_count`
 // further attempts are used. What the controller has to do next follows from the state alone (`duty`), so a controller
 // that takes over a partition goes on where the last one stopped.
-import { isTerminal, type JobError, type JobPlan, type JobResult, type JobSnapshot } from '../../topics/jobs.ts'
+import {
+  isTerminal,
+  type JobError,
+  type JobPlan,
+  type JobResult,
+  type JobSnapshot,
+  type JobWait,
+  type Pool,
+} from '../../topics/jobs.ts'
 
 export type JobEvent =
-  | { readonly type: 'planned'; readonly plan: JobPlan; readonly modelVersion: number; readonly pool: 'cpu' | 'gpu' }
-  | { readonly type: 'admitted'; readonly lanes: readonly number[]; readonly at: number }
+  | { readonly type: 'planned'; readonly plan: JobPlan; readonly modelVersion: number }
+  | { readonly type: 'admitted'; readonly pool: Pool; readonly lanes: readonly number[]; readonly at: number }
+  /** It lacks something (null: nothing any more). */
+  | { readonly type: 'waits'; readonly lack: Omit<JobWait, 'since'> | null; readonly at: number }
+  /** Its pool has no scorers, and it goes on in the cpu pool as a new attempt. */
+  | { readonly type: 'moved'; readonly error: JobError; readonly at: number }
   | { readonly type: 'prepared'; readonly attempt: number }
   | { readonly type: 'progressed'; readonly totals: Totals }
   | { readonly type: 'delivered'; readonly attempt: number }
@@ -65,12 +77,27 @@ export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
   switch (event.type) {
     case 'planned':
       return job.status === 'submitted' && !job.plan
-        ? { ...job, plan: event.plan, model_version: event.modelVersion, pool: event.pool }
+        ? { ...job, plan: event.plan, model_version: event.modelVersion }
         : job
     case 'admitted':
       return job.status === 'submitted' && job.plan
-        ? { ...job, status: 'preparing', lanes: [...event.lanes], attempt: 1, started_at: BigInt(event.at) }
+        ? {
+            ...job,
+            status: 'preparing',
+            pool: event.pool,
+            waiting_for: null,
+            lanes: [...event.lanes],
+            attempt: 1,
+            started_at: BigInt(event.at),
+          }
         : job
+    case 'waits':
+      if (job.status === 'completing' || job.waiting_for?.code === event.lack?.code) return job
+      return { ...job, waiting_for: event.lack && { ...event.lack, since: BigInt(event.at) } }
+    case 'moved': {
+      const may = isWorking(job) && job.pool !== 'cpu' && job.attempt <= job.config.retry_count
+      return may ? { ...anotherAttempt(job, event), pool: 'cpu', waiting_for: null } : job
+    }
     case 'prepared':
       return isWorking(job) && event.attempt === job.attempt
         ? { ...job, status: 'running', prepared_attempt: event.attempt }
@@ -78,32 +105,36 @@ export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
     case 'progressed':
       return isWorking(job) || job.status === 'completing' ? grown(job, event.totals) : job
     case 'delivered':
-      return job.status === 'running' && event.attempt === job.attempt ? { ...job, status: 'completing' } : job
+      return job.status === 'running' && event.attempt === job.attempt
+        ? { ...job, status: 'completing', waiting_for: null }
+        : job
     case 'finalised':
       return job.status === 'completing'
         ? { ...job, status: 'completed', lanes: [], results: [...event.results], finished_at: BigInt(event.at) }
         : job
     case 'attempt-failed': {
       if (!isWorking(job) || event.attempt !== job.attempt) return job
-      const attempt = { ...event.error, attempt: job.attempt, at: BigInt(event.at) }
-      const tried = { ...job, failed_attempts: [...job.failed_attempts, attempt] }
-      if (!event.retriable) return fail(tried, event.error, event.at)
-      if (job.attempt > job.config.retry_count) return fail(tried, afterRetries(job, event.error), event.at)
-      return { ...tried, ...NO_ROWS, attempt: job.attempt + 1 }
+      if (!event.retriable) return fail(tried(job, event), event.error, event.at)
+      if (job.attempt > job.config.retry_count) return fail(tried(job, event), afterRetries(job, event.error), event.at)
+      return anotherAttempt(job, event)
     }
     case 'failed':
       return fail(job, event.error, event.at)
     case 'cancelled':
       // While the result is being made visible it is too late: that is all or nothing, and may be done already.
-      return job.status === 'completing' ? job : { ...job, status: 'cancelled', finished_at: BigInt(event.at) }
+      return job.status === 'completing'
+        ? job
+        : { ...job, status: 'cancelled', waiting_for: null, finished_at: BigInt(event.at) }
   }
 }
 
-/** When a job must be finished, in ms since 1970; null before it has started. */
+/**
+ * When a job must be finished, in ms since 1970; null before it has started. One that cannot start for want of a worker does
+ * not wait longer than it may run.
+ */
 export function deadline(job: JobSnapshot): number | null {
-  return job.started_at === null || isTerminal(job.status)
-    ? null
-    : Number(job.started_at) + job.config.timeout_minutes * 60_000
+  const from = job.started_at ?? job.waiting_for?.since
+  return from === undefined || isTerminal(job.status) ? null : Number(from) + job.config.timeout_minutes * 60_000
 }
 
 /** Whether a finished job, with nothing left to clean up, has been kept for its time. */
@@ -142,7 +173,15 @@ export function laterRows(before: readonly bigint[], now: readonly bigint[]): bi
 }
 
 function fail(job: JobSnapshot, error: JobError, at: number): JobSnapshot {
-  return { ...job, status: 'failed', error, finished_at: BigInt(at) }
+  return { ...job, status: 'failed', error, waiting_for: null, finished_at: BigInt(at) }
+}
+
+function tried(job: JobSnapshot, { error, at }: { error: JobError; at: number }): JobSnapshot {
+  return { ...job, failed_attempts: [...job.failed_attempts, { ...error, attempt: job.attempt, at: BigInt(at) }] }
+}
+
+function anotherAttempt(job: JobSnapshot, why: { error: JobError; at: number }): JobSnapshot {
+  return { ...tried(job, why), ...NO_ROWS, attempt: job.attempt + 1 }
 }
 
 function afterRetries(job: JobSnapshot, error: JobError): JobError {

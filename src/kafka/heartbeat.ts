@@ -8,6 +8,8 @@ export interface HeartbeatOptions {
   readonly workerId: string
   readonly role: Role
   readonly pool: string
+  readonly providers: readonly string[]
+  readonly devices: readonly string[]
   readonly owned: () => number[]
   readonly onFatal: (error: Error) => void
 }
@@ -25,6 +27,8 @@ export async function startHeartbeat(
       worker_id: options.workerId,
       role: options.role,
       pool: options.pool,
+      providers: [...options.providers],
+      devices: [...options.devices],
       host: hostname(),
       pid: process.pid,
       rss_bytes: BigInt(process.memoryUsage.rss()),

@@ -72,6 +72,20 @@ async function load(bytes: Uint8Array, options: SessionOptions): Promise<Inferen
   }
 }
 
+/** An identity of one number: the smallest model that makes the runtime load its execution providers. */
+const SMALLEST_MODEL = Buffer.from(
+  'CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBE=',
+  'base64',
+)
+
+/**
+ * Throws `ModelError` `provider_unavailable` unless every execution provider can be used here. A scorer asks before it joins
+ * its pool: a GPU that is not there must not fail the jobs, nor be taken for one that is.
+ */
+export async function requireProviders(providers: readonly string[]): Promise<void> {
+  await (await load(SMALLEST_MODEL, { executionProviders: providers })).release()
+}
+
 /** The runtime drops names that it does not know without a word, and a GPU pool would then score on the CPU. */
 function checkProviders(providers: readonly string[]): void {
   const known = listSupportedBackends().map(({ name }) => name)

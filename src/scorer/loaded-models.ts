@@ -24,11 +24,14 @@ interface OpenModel {
 
 export class LoadedModels {
   readonly #store: ModelStore
+  readonly #providers: readonly string[]
   readonly #sessions = new Map<string, OpenModel>()
   readonly #plans = new Map<string, ScoringPlan>()
 
-  constructor(store: ModelStore) {
+  /** `providers` are ONNX Runtime's execution providers, best first. */
+  constructor(store: ModelStore, providers: readonly string[]) {
     this.#store = store
+    this.#providers = providers
   }
 
   /** Lends the job's model, open, and its plan. Throws `ModelError` when the model cannot be had or does not fit. */
@@ -68,7 +71,8 @@ export class LoadedModels {
 
   async #load(model: ModelRecord): Promise<ModelSession> {
     try {
-      return await openSession(await this.#store.get(model.location, model.sha256))
+      const bytes = await this.#store.get(model.location, model.sha256)
+      return await openSession(bytes, { executionProviders: this.#providers })
     } catch (error) {
       // The next chunk tries again.
       this.#sessions.delete(model.sha256)

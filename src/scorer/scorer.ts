@@ -6,6 +6,7 @@ import type { JobSnapshot } from '../../topics/jobs.ts'
 import { isTerminal } from '../../topics/jobs.ts'
 import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
 import { scoredHeaders, scoredTopics, sinkKind } from '../../topics/scored.ts'
+import { ConfigError } from '../config.ts'
 import { deadRecord } from '../kafka/dead-record.ts'
 import { scorerGroup } from '../kafka/drained-lanes.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
@@ -13,6 +14,7 @@ import { consumeLanes } from '../kafka/lane-consumer.ts'
 import type { OutgoingRecord } from '../kafka/producer.ts'
 import { wantedJob } from '../kafka/wanted.ts'
 import { ModelError } from '../model/model.ts'
+import { requireProviders } from '../model/session.ts'
 import { openModelStore } from '../model/store.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { deadRows } from './dead-rows.ts'
@@ -30,7 +32,10 @@ const SEND_MS = 200
 
 export async function startScorer(context: ProcessContext): Promise<RunningRole> {
   const { config, views } = context
-  const models = new LoadedModels(await openModelStore(config.modelStore))
+  await requireProviders(config.scorerProviders).catch((error: Error) => {
+    throw new ConfigError([`SCORER_PROVIDERS: ${error.message}`])
+  })
+  const models = new LoadedModels(await openModelStore(config.modelStore), config.scorerProviders)
   views.changes.on('job', (job) => {
     if (isTerminal(job.status)) models.forget(job.job_id)
   })

@@ -4,11 +4,14 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { JobBook } from '../../src/controller/job-book.ts'
 import { jobIdOfKey, jobIdOfRecord } from '../../src/job/identity.ts'
 import { isActive } from '../../src/job/machine.ts'
+import { type LivePools, livePools } from '../../src/job/pools.ts'
 import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
-import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
+import { BARE_OUTPUT, isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
+import type { WorkerHeartbeat } from '../../topics/workers.ts'
 import { entry, PLAN, running, submitted } from '../job/snapshots.ts'
 
+const CPU: LivePools = new Set(['cpu'])
 const LIMITS = { maxConcurrentJobs: 2, defaultParallelism: 4, resultTtlHours: 168 }
 const ORIGIN = { topic: 'inference.commands.v1', partition: 3, offset: 12n }
 const BODY = {
@@ -86,7 +89,7 @@ describe('commands', () => {
 
   test('a body that is refused is a failed job that nothing starts, plan or not', () => {
     expect(book.command(submit('k1', 'acme', { model_id: 'churn' }), ORIGIN, 5_000)).toBeNull()
-    book.admit([], 6_000)
+    book.admit([], 6_000, CPU)
     expect(book.get(jobIdOfKey('acme', 'k1'))).toMatchObject({ status: 'failed', error: { code: 'invalid_request' } })
     expect(book.open()).toEqual([])
   })
@@ -128,7 +131,7 @@ describe('commands', () => {
 
   test('a book that takes over from the snapshots goes on where the last one stopped', () => {
     book.command(submit('k1'), ORIGIN, 5_000)
-    book.admit([], 6_000)
+    book.admit([], 6_000, CPU)
     const successor = new JobBook(new Map(book.takeChanges().map((job) => [job.job_id, job])).values(), LIMITS)
     expect(successor.open()).toEqual(book.open())
     expect(successor.command(submit('k1'), ORIGIN, 7_000)).toBeNull()
@@ -164,7 +167,7 @@ describe('admission', () => {
             if (job)
               book.apply(job.job_id, step.as === 'failed' ? { type: 'failed', error, at } : { type: step.as, at })
           } else {
-            book.admit([], at)
+            book.admit([], at, CPU)
             for (const tenant of ['acme', 'other']) checkPlaces(book, tenant, limit)
           }
         })
@@ -187,7 +190,7 @@ describe('admission', () => {
     const book = new JobBook([], { ...LIMITS, maxConcurrentJobs: 3 })
     const keys = Array.from({ length: 8 }, (_, i) => `k${i}`)
     for (const key of keys) book.command(submit(key), ORIGIN, 5_000)
-    book.admit([], 5_000)
+    book.admit([], 5_000, CPU)
     const active = keys.filter((key) => isActive(jobIn(book, jobIdOfKey('acme', key))))
     expect(active).toEqual(['k0', 'k1', 'k2'])
   })
@@ -197,14 +200,14 @@ describe('admission', () => {
       submitted({ job_id: `batch-${submitted_at}`, plan: PLAN, submitted_at }),
     )
     const book = new JobBook(waiting, { ...LIMITS, maxConcurrentJobs: 2 })
-    book.admit([], 6_000)
+    book.admit([], 6_000, CPU)
     expect(book.takeChanges().map(({ job_id }) => job_id)).toEqual(['batch-1000', 'batch-2000'])
   })
 
   test('a job waits for its plan, and holds no place meanwhile', () => {
     const book = new JobBook([submitted()], { ...LIMITS, maxConcurrentJobs: 1 })
     book.command(submit('k1'), ORIGIN, 5_000)
-    book.admit([], 6_000)
+    book.admit([], 6_000, CPU)
     expect(book.get('batch-1')?.status).toBe('submitted')
     expect(book.get(jobIdOfKey('acme', 'k1'))?.status).toBe('preparing')
   })
@@ -214,15 +217,130 @@ describe('admission', () => {
     const book = new JobBook([running({ lanes: [4, 5] })], LIMITS)
     book.command(submit('k1'), ORIGIN, 5_000)
     // What is seen everywhere may be older than the book's own jobs.
-    book.admit([elsewhere, running({ lanes: [6, 7, 8, 9] })], 6_000)
+    book.admit([elsewhere, running({ lanes: [6, 7, 8, 9] })], 6_000, CPU)
     expect(jobIn(book, jobIdOfKey('acme', 'k1'))).toMatchObject({ lanes: [6, 7, 8, 9], started_at: 6_000n })
   })
 
   test('jobs that start together do not take the same lanes', () => {
     const book = new JobBook([], LIMITS)
     for (const key of ['k1', 'k2']) book.command(submit(key), ORIGIN, 5_000)
-    book.admit([], 6_000)
+    book.admit([], 6_000, CPU)
     expect(new Set(book.open().flatMap(({ lanes }) => lanes)).size).toBe(8)
+  })
+})
+
+describe('pools', () => {
+  const GPU: LivePools = new Set(['gpu'])
+  const BOTH: LivePools = new Set(['cpu', 'gpu'])
+  const NO_LEDGER = () => new Map<string, ProgressEntry>()
+  const want = (accelerator: 'cpu' | 'gpu' | 'auto', change: Partial<JobSnapshot> = {}) =>
+    submitted({ plan: PLAN, config: { ...submitted().config, accelerator, timeout_minutes: 1 }, ...change })
+  const admittedWith = (job: JobSnapshot, live: LivePools) => {
+    const book = new JobBook([job], LIMITS)
+    book.admit([], 6_000, live)
+    return jobIn(book, job.job_id)
+  }
+
+  test('a job goes where its accelerator is; auto to the gpu pool where somebody is in it', () => {
+    expect(admittedWith(want('cpu'), BOTH)).toMatchObject({ status: 'preparing', pool: 'cpu' })
+    expect(admittedWith(want('cpu'), GPU)).toMatchObject({ status: 'preparing', pool: 'cpu' })
+    expect(admittedWith(want('gpu'), BOTH)).toMatchObject({ status: 'preparing', pool: 'gpu' })
+    expect(admittedWith(want('auto'), BOTH)).toMatchObject({ status: 'preparing', pool: 'gpu' })
+    expect(admittedWith(want('auto'), CPU)).toMatchObject({ status: 'preparing', pool: 'cpu' })
+  })
+
+  test('a gpu job without a gpu worker waits with the reason, holds no place and nobody up, and starts when there is one', () => {
+    const book = new JobBook([want('gpu'), want('cpu', { job_id: 'batch-2', submitted_at: 2_000n })], {
+      ...LIMITS,
+      maxConcurrentJobs: 1,
+    })
+    book.admit([], 6_000, CPU)
+    book.admit([], 6_500, CPU)
+    expect(jobIn(book, 'batch-1')).toMatchObject({
+      status: 'submitted',
+      waiting_for: { code: 'gpu_worker', message: expect.stringContaining('SCORER_POOL=gpu'), since: 6_000n },
+    })
+    expect(jobIn(book, 'batch-2').status).toBe('preparing')
+    book.apply('batch-2', { type: 'cancelled', at: 7_000 })
+    book.lookForScorers(NO_LEDGER, BOTH, 7_000)
+    book.admit([], 7_000, BOTH)
+    expect(jobIn(book, 'batch-1')).toMatchObject({ status: 'preparing', waiting_for: null, started_at: 7_000n })
+  })
+
+  test('it does not wait longer than it may run, and then says what it waited for', () => {
+    const book = new JobBook([want('gpu')], LIMITS)
+    book.admit([], 6_000, CPU)
+    book.expire(65_999)
+    expect(jobIn(book, 'batch-1').status).toBe('submitted')
+    book.expire(66_000)
+    expect(jobIn(book, 'batch-1')).toMatchObject({
+      status: 'failed',
+      waiting_for: null,
+      error: { code: 'timeout', message: expect.stringContaining('no scorer of the gpu pool is alive') },
+    })
+  })
+
+  const onGpu = (accelerator: 'gpu' | 'auto', change: Partial<JobSnapshot> = {}) =>
+    running({ pool: 'gpu', config: { ...running().config, accelerator }, ...change })
+
+  test('workers that are lost and come back leave no trace', () => {
+    const book = new JobBook([onGpu('auto')], LIMITS)
+    book.lookForScorers(NO_LEDGER, CPU, 10_000)
+    expect(jobIn(book, 'batch-1').waiting_for).toMatchObject({ code: 'gpu_worker', since: 10_000n })
+    book.lookForScorers(NO_LEDGER, CPU, 29_999)
+    book.lookForScorers(NO_LEDGER, BOTH, 30_500)
+    expect(jobIn(book, 'batch-1')).toMatchObject({ waiting_for: null, pool: 'gpu', attempt: 1 })
+  })
+
+  test.each([
+    ['auto goes on in the cpu pool, as a new attempt', onGpu('auto'), { pool: 'cpu', attempt: 2, read_rows: 0n }],
+    ['gpu waits', onGpu('gpu'), { pool: 'gpu', attempt: 1 }],
+    [
+      'auto without an attempt left waits',
+      onGpu('auto', { config: { ...onGpu('auto').config, retry_count: 0 } }),
+      { pool: 'gpu', attempt: 1 },
+    ],
+    [
+      'auto whose rows are in a topic waits',
+      onGpu('auto', {
+        outputs: [{ ...BARE_OUTPUT, destination: 'kafka', mode: 'append', topic: 'scores' }],
+        output_rows: [5n],
+      }),
+      { pool: 'gpu', attempt: 1 },
+    ],
+  ])('when they do not come back: %s', (_what, job, expected) => {
+    const book = new JobBook([{ ...job, read_rows: 7n }], LIMITS)
+    book.lookForScorers(NO_LEDGER, CPU, 10_000)
+    book.lookForScorers(NO_LEDGER, CPU, 30_000)
+    expect(jobIn(book, 'batch-1')).toMatchObject({ status: 'running', ...expected })
+    const moved = expected.pool === 'cpu'
+    expect(jobIn(book, 'batch-1').waiting_for).toEqual(moved ? null : expect.objectContaining({ since: 10_000n }))
+    expect(jobIn(book, 'batch-1').failed_attempts.map(({ code }) => code)).toEqual(moved ? ['gpu_workers_lost'] : [])
+  })
+
+  test('nothing is moved to where nobody is either', () => {
+    const book = new JobBook([onGpu('auto')], LIMITS)
+    book.lookForScorers(NO_LEDGER, new Set(), 10_000)
+    book.lookForScorers(NO_LEDGER, new Set(), 60_000)
+    expect(jobIn(book, 'batch-1')).toMatchObject({ pool: 'gpu', attempt: 1 })
+  })
+
+  test('a job whose lanes are all scored needs nobody', () => {
+    const job = onGpu('auto')
+    const ledger = new Map(job.lanes.map((lane) => [`score/${lane}`, entry({ stage: 'score', lane, done: true })]))
+    const book = new JobBook([job], LIMITS)
+    book.lookForScorers(() => ledger, CPU, 10_000)
+    expect(jobIn(book, 'batch-1').waiting_for).toBeNull()
+    ledger.delete(`score/${job.lanes[0]}`)
+    book.lookForScorers(() => ledger, CPU, 11_000)
+    expect(jobIn(book, 'batch-1').waiting_for).not.toBeNull()
+  })
+
+  test('a worker counts for ten seconds after its last heartbeat, a scorer only', () => {
+    const heard = { role: 'scorer', pool: 'gpu', at: 10_000n } as WorkerHeartbeat
+    expect([...livePools([heard], 19_999)]).toEqual(['gpu'])
+    expect([...livePools([heard], 20_000)]).toEqual([])
+    expect([...livePools([{ ...heard, role: 'sink', pool: '' }], 10_000)]).toEqual([])
   })
 })
 

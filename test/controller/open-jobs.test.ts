@@ -15,6 +15,7 @@ const anyJob: fc.Arbitrary<JobSnapshot> = fc
     status: fc.constantFrom(...JOB_STATUSES),
     plan: fc.constantFrom(null, PLAN),
     lanes: fc.constantFrom<number[][]>([], [0, 1]),
+    waiting_for: fc.constantFrom(null, { code: 'gpu_worker', message: 'none', since: 1n }),
     attempt: fc.constantFrom(1, 2),
     submitted_at: fc.bigInt({ min: 0n, max: 5n }),
   })
@@ -42,6 +43,7 @@ test('it finds the jobs that a look at every job would find', () => {
         expect(ids(open.unfinished())).toEqual(ids(all.filter((each) => !isTerminal(each.status))))
         expect(ids(open.active())).toEqual(ids(all.filter(isActive)))
         expect(ids(open.due())).toEqual(ids(all.filter((each) => ![null, 'admit'].includes(duty(each)))))
+        expect(ids(open.stalled())).toEqual(ids(all.filter((each) => duty(each) === 'admit' && each.waiting_for)))
         for (const tenant of ['acme', 'other']) expectNext(open, all, tenant)
       }
     }),
@@ -50,7 +52,9 @@ test('it finds the jobs that a look at every job would find', () => {
 
 function expectNext(open: OpenJobs, all: readonly JobSnapshot[], tenant: string): void {
   const mine = all.filter(({ tenant_id }) => tenant_id === tenant)
-  const waiting = mine.filter((job) => duty(job) === 'admit').map(({ submitted_at }) => submitted_at)
+  const waiting = mine
+    .filter((job) => duty(job) === 'admit' && !job.waiting_for)
+    .map(({ submitted_at }) => submitted_at)
   const free = Math.max(0, PLACES - mine.filter(isActive).length)
   const next = open.next(PLACES).filter(({ tenant_id }) => tenant_id === tenant)
   const byTime = waiting.toSorted((a, b) => Number(a - b))

@@ -17,8 +17,8 @@ const RANK: Record<JobStatus, number> = {
   cancelled: 4,
 }
 
-const planned: JobEvent = { type: 'planned', plan: PLAN, modelVersion: 3, pool: 'cpu' }
-const admitted: JobEvent = { type: 'admitted', lanes: [0, 1], at: 2_000 }
+const planned: JobEvent = { type: 'planned', plan: PLAN, modelVersion: 3 }
+const admitted: JobEvent = { type: 'admitted', pool: 'cpu', lanes: [0, 1], at: 2_000 }
 const prepared = (attempt: number): JobEvent => ({ type: 'prepared', attempt })
 const delivered = (attempt: number): JobEvent => ({ type: 'delivered', attempt })
 const attemptFailed = (attempt: number, retriable = true): JobEvent => ({
@@ -56,7 +56,7 @@ describe('transitions', () => {
 
   test('a plan is made once: a second one changes nothing', () => {
     const job = next(submitted(), planned)
-    const other: JobEvent = { type: 'planned', plan: { ...PLAN, total_rows: 5n }, modelVersion: 4, pool: 'gpu' }
+    const other: JobEvent = { type: 'planned', plan: { ...PLAN, total_rows: 5n }, modelVersion: 4 }
     expect(next(job, other)).toBe(job)
   })
 
@@ -148,6 +148,7 @@ const anyStep: fc.Arbitrary<Step> = fc.record({
     { weight: 10, arbitrary: fc.constant('onward' as const) },
     { weight: 6, arbitrary: fc.constantFrom<JobEvent['type'][]>('planned', 'admitted', 'prepared', 'delivered') },
     { weight: 4, arbitrary: fc.constantFrom<JobEvent['type'][]>('finalised', 'progressed', 'attempt-failed') },
+    { weight: 2, arbitrary: fc.constantFrom<JobEvent['type'][]>('waits', 'moved') },
     { weight: 1, arbitrary: fc.constantFrom<JobEvent['type'][]>('failed', 'cancelled', 'cleaned') },
   ),
   attemptOff: fc.constantFrom(0, 0, 0, -1, 1),
@@ -171,7 +172,7 @@ function eventOf({ attemptOff, retriable, rows, ...step }: Step, job: JobSnapsho
     case 'planned':
       return planned
     case 'admitted':
-      return { type, lanes: [3, 5], at }
+      return { type, pool: 'gpu', lanes: [3, 5], at }
     case 'prepared':
     case 'delivered':
       return { type, attempt }
@@ -189,7 +190,10 @@ function eventOf({ attemptOff, retriable, rows, ...step }: Step, job: JobSnapsho
     case 'attempt-failed':
       return { type, attempt, error: ERROR, retriable, at }
     case 'failed':
+    case 'moved':
       return { type, error: ERROR, at }
+    case 'waits':
+      return { type, lack: retriable ? { code: 'gpu_worker', message: 'none' } : null, at }
     case 'finalised':
       return { type, results: RESULTS, at }
     case 'cancelled':
@@ -239,6 +243,7 @@ function checkState(job: JobSnapshot): void {
   expect(job.prepared_attempt).toBeLessThanOrEqual(job.attempt)
   expect(job.attempt > 0).toBe(job.started_at !== null)
   expect(job.finished_at !== null).toBe(isTerminal(job.status))
+  if (isTerminal(job.status) || job.status === 'completing') expect(job.waiting_for).toBeNull()
   expect(job.error !== null).toBe(job.status === 'failed')
   if (isActive(job)) expect(job.lanes).toEqual([3, 5])
   if (job.status === 'submitted' || job.status === 'completed') expect(job.lanes).toEqual([])

@@ -49,6 +49,7 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     plan: null,
     lanes: [],
     pool: 'cpu',
+    waiting_for: null,
     attempt: 0,
     failed_attempts: [],
     prepared_attempt: 0,

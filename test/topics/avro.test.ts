@@ -122,6 +122,7 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   plan: maybe(anyPlan),
   lanes: fc.array(int),
   pool: fc.constantFrom('cpu' as const, 'gpu' as const),
+  waiting_for: fc.option(fc.record({ code: fc.string(), message: fc.string(), since: long })),
   attempt: int,
   failed_attempts: fc.array(fc.record({ attempt: int, code: fc.string(), message: fc.string(), at: long }), {
     maxLength: 3,
