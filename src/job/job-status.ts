@@ -83,12 +83,25 @@ export function withLedger(job: JobSnapshot, entries: ReadonlyMap<string, Progre
   }
 }
 
-/** `rowsPerSecond` is the rate of the last seconds; `ahead` counts the tenant's waiting jobs that start before this one. */
-export function jobStatus(job: JobSnapshot, rowsPerSecond: number, ahead: number, now: number): JobStatusBody {
+/** What only a process that follows the job knows of it. */
+export interface LiveFigures {
+  /** Over the last seconds. */
+  readonly rowsPerSecond: number
+  /** What the whole job should take, from its start to its end. */
+  readonly expectedMs: number
+  /** How many of the tenant's waiting jobs start before this one. */
+  readonly ahead: number
+}
+
+export function jobStatus(
+  job: JobSnapshot,
+  { rowsPerSecond, expectedMs, ahead }: LiveFigures,
+  now: number,
+): JobStatusBody {
   const { started_at, finished_at } = job
   const seconds = started_at !== null && finished_at !== null ? Number(finished_at - started_at) / 1000 : 0
   const rate = finished_at === null ? rowsPerSecond : seconds > 0 ? Number(job.processed_rows) / seconds : 0
-  const eta = estimatedCompletion(job, rowsPerSecond, now)
+  const eta = estimatedCompletion(job, rowsPerSecond, expectedMs, now)
   return {
     job_id: job.job_id,
     status: job.status,

@@ -97,9 +97,21 @@ export class RateWindow {
   }
 }
 
-/** When a running job will be done at this rate, in ms since 1970; null when that cannot be said. */
-export function estimatedCompletion(job: JobSnapshot, rowsPerSecond: number, now: number): number | null {
-  if (isTerminal(job.status) || job.started_at === null || rowsPerSecond <= 0) return null
+/**
+ * When a running job will be done, in ms since 1970: at this rate, or before there is one, after the time that the whole
+ * job should take. Null when that cannot be said.
+ */
+export function estimatedCompletion(
+  job: JobSnapshot,
+  rowsPerSecond: number,
+  expectedMs: number,
+  now: number,
+): number | null {
+  if (isTerminal(job.status) || job.started_at === null) return null
+  if (rowsPerSecond <= 0) {
+    const expected = Number(job.started_at) + expectedMs
+    return job.processed_rows === 0n && expected > now ? expected : null
+  }
   const left = Number((job.plan?.total_rows ?? 0n) - job.processed_rows)
   return now + (Math.max(0, left) / rowsPerSecond) * 1000
 }

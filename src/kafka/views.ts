@@ -14,6 +14,8 @@ export type ViewName = 'jobs' | 'progress' | 'models' | 'schedules' | 'workers'
 
 interface ViewEvents {
   job: [job: JobSnapshot]
+  /** Its time was up: what was last known of it. */
+  jobGone: [job: JobSnapshot]
   progress: [entry: ProgressEntry]
   model: [model: ModelRecord]
   /** Null: it was deleted. */

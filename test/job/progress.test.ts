@@ -194,17 +194,22 @@ describe('RateWindow', () => {
 
 describe('estimatedCompletion', () => {
   test('is what is left at this rate', () => {
-    expect(estimatedCompletion(running({ processed_rows: 400n }), 200, 10_000)).toBe(13_000)
+    expect(estimatedCompletion(running({ processed_rows: 400n }), 200, 60_000, 10_000)).toBe(13_000)
   })
 
   test('is now when an estimated total was passed', () => {
-    expect(estimatedCompletion(running({ processed_rows: 1_400n }), 200, 10_000)).toBe(10_000)
+    expect(estimatedCompletion(running({ processed_rows: 1_400n }), 200, 60_000, 10_000)).toBe(10_000)
   })
 
-  test('cannot be said before a job starts, without a rate, or after its end', () => {
-    expect(estimatedCompletion(submitted({ plan: PLAN }), 200, 10_000)).toBeNull()
-    expect(estimatedCompletion(running(), 0, 10_000)).toBeNull()
+  test('is what the whole job should take before its first chunk', () => {
+    expect(estimatedCompletion(running({ started_at: 2_000n }), 0, 9_000, 10_000)).toBe(11_000)
+  })
+
+  test('cannot be said before a job starts, when it takes longer than it should, stands still, or after its end', () => {
+    expect(estimatedCompletion(submitted({ plan: PLAN }), 200, 60_000, 10_000)).toBeNull()
+    expect(estimatedCompletion(running({ started_at: 2_000n }), 0, 8_000, 10_000)).toBeNull()
+    expect(estimatedCompletion(running({ processed_rows: 1n }), 0, 60_000, 10_000)).toBeNull()
     for (const status of ['completed', 'failed', 'cancelled'] as const)
-      expect(estimatedCompletion(running({ status }), 200, 10_000)).toBeNull()
+      expect(estimatedCompletion(running({ status }), 200, 60_000, 10_000)).toBeNull()
   })
 })

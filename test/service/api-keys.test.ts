@@ -229,6 +229,25 @@ describe('the list', () => {
     expect(all.filter(({ status }) => status === 'cancelled').map(({ job_id }) => job_id)).toEqual([waiting?.job_id])
   })
 
+  test('by several statuses and what a job is about, by pages', async () => {
+    const some = (await listJobs(guarded, '', ACME)).filter(
+      ({ status, output }) => ['running', 'cancelled'].includes(status) || output.table_name.includes('listed'),
+    )
+    const found: JsonObject[] = []
+    for (const query of [
+      'status=running,cancelled',
+      'search=LISTED_&status=submitted&destination=table&model_id=churn',
+    ])
+      found.push(...(await listJobs(guarded, `&${query}`, ACME)))
+    expect(new Set(found.map(({ job_id }) => job_id))).toEqual(new Set(some.map(({ job_id }) => job_id)))
+    const { body } = await guarded.request(`${JOBS}?status=submitted&limit=1`, { headers: ACME })
+    const since = encodeURIComponent(body.data[0].submitted_at)
+    const later = await listJobs(guarded, `&submitted_from=${since}`, ACME)
+    expect(later.map(({ job_id }) => job_id)).toContain(body.data[0].job_id)
+    expect(later.every(({ submitted_at }) => submitted_at >= body.data[0].submitted_at)).toBe(true)
+    expect(await listJobs(guarded, `&submitted_from=${since}&submitted_before=${since}`, ACME)).toEqual([])
+  })
+
   test('a last page that is exactly full has no next one', async () => {
     const all = await listJobs(guarded, '', GLOBEX)
     const { body } = await guarded.request(`${JOBS}?limit=${all.length}`, { headers: GLOBEX })

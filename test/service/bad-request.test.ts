@@ -262,6 +262,10 @@ describe('reading', () => {
     'limit=',
     'status=done',
     'status=',
+    'status=running,done',
+    'destination=tape',
+    'submitted_from=monday',
+    'submitted_before=2026-13-01',
   ])('a list with %s', async (search) =>
     expectRefusal(await service.request(`${JOBS}?${search}`), {
       code: 'invalid',

@@ -256,6 +256,45 @@ describe('following a job', () => {
   )
 })
 
+describe('estimates', () => {
+  const into = (name: string, rows: number) => ({
+    ...churnJob({ query: `${CUSTOMERS} WHERE customer_id <= ${rows}`, model_id: 'estimated' }),
+    output: { destination: 'table', table_name: `predictions.${name}` },
+  })
+  /** Milliseconds as they were estimated, and as they were. */
+  const timed = async (name: string, rows: number) => {
+    const { body } = await service.request(JOBS, { body: into(name, rows) })
+    const job = await completed(service, body.job_id)
+    return [body.estimated_duration_minutes * 60_000, Date.parse(job.finished_at) - Date.parse(job.started_at)] as const
+  }
+
+  test('the second run takes what it was estimated to, within a factor of two, also after a small job', async () => {
+    await registerModel(service, 'estimated', 'churn.onnx', CHURN_FEATURES)
+    await timed('first_small', 1_000)
+    const [, large] = await timed('first_large', ROWS)
+    for (const [name, rows] of [
+      ['second_small', 1_000],
+      ['second_large', ROWS],
+    ] as const) {
+      const [estimated, took] = await timed(name, rows)
+      expect(estimated / took, `${estimated} ms estimated, ${took} ms taken`).toBeGreaterThan(0.5)
+      expect(estimated / took, `${estimated} ms estimated, ${took} ms taken`).toBeLessThan(2)
+    }
+    // What nobody has run yet is no multiple of a small job's fixed part; `validate_only` says the same.
+    const valid = await service.request(`${JOBS}?validate_only=true`, { body: into('third', ROWS) })
+    expect(valid.body.estimated_duration_minutes * 60_000).toBeLessThan(2 * large)
+  })
+
+  test('a job that runs has an estimated end before its first rows are scored', async () => {
+    const slow = CUSTOMERS.replace('FROM customers', 'FROM pg_sleep(1.5), customers')
+    const jobId = await submit(service, smallJob('eta', slow))
+    const job = await whenJob(service, jobId, 'running', ({ status }) => status === 'running')
+    expect(job.progress.processed_rows).toBe(0)
+    expect(Date.parse(job.estimated_completion)).toBeGreaterThan(Date.parse(job.started_at))
+    await completed(service, jobId)
+  })
+})
+
 describe('what there is to read', () => {
   test('/livez and /readyz', async () => {
     expect(await service.request('/livez')).toMatchObject({ status: 200, body: { status: 'ok' } })
@@ -316,6 +355,7 @@ describe('what there is to read', () => {
     const { body } = await service.request('/api/v1/models')
     expect(body.data.map(({ model_id, version }: JsonObject) => [model_id, version])).toEqual([
       ['churn', 1],
+      ['estimated', 1],
       ['linear', 2],
       [longest, 1],
     ])

@@ -1,6 +1,7 @@
 // API keys: what is configured of each, how a given one is found again, and how a new one is made. Only hashes are
 // configured, so that a settings file, an environment or a backup of them opens nothing.
 import { createHash, randomBytes } from 'node:crypto'
+import { timeOf } from '../time.ts'
 
 /** What a key may do: `read` looks, `submit` starts, stops and schedules jobs, `admin` does these and changes models. */
 export const SCOPES = ['read', 'submit', 'admin'] as const
@@ -75,13 +76,6 @@ export function faultsOf(entry: unknown): string[] {
   if (expires !== undefined && (typeof expires !== 'string' || timeOf(expires) === null))
     faults.push('expires: expected a time as 2027-01-31T00:00:00Z')
   return faults
-}
-
-/** Ms since 1970 of a date, or of a time with its zone; null if the text is neither. */
-function timeOf(text: string): number | null {
-  if (!/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)) return null
-  const ms = Date.parse(text)
-  return Number.isNaN(ms) ? null : ms
 }
 
 function toKey({ tenant, scopes, hash, expires }: KeyEntry): ApiKey {

@@ -8,14 +8,15 @@ import { JobStatusBody } from '../../job/job-status.ts'
 import { isScheduled } from '../../job/schedule.ts'
 import { JobRequest } from '../../job/spec.ts'
 import type { ProcessContext } from '../../process.ts'
-import { pageOf } from '../paging.ts'
+import { cursorPlace } from '../paging.ts'
 import { notFound, ProblemBody } from '../problem.ts'
 import { ScheduleBody, sendScheduled } from '../schedules/schedule-routes.ts'
 import { submitSchedule } from '../schedules/scheduling.ts'
 import { streamJob } from './events.ts'
+import { JOB_FILTERS, jobFilter } from './job-filter.ts'
 import type { LiveJobs } from './live-jobs.ts'
 import { Sampler } from './sample.ts'
-import { cancelJob, checkJob, type Submitted, submitJob } from './submission.ts'
+import { cancelJob, checkJob, estimatedOf, type Submitted, submitJob } from './submission.ts'
 
 const JobId = Type.Object({ job_id: Type.String() })
 const strict = { additionalProperties: false }
@@ -65,15 +66,14 @@ export function jobFinder({ views }: ProcessContext): FindJob {
 
 /** Answers a submission. */
 export function sendSubmitted(reply: FastifyReply, submitted: Submitted, live: LiveJobs): FastifyReply {
-  const { jobId, modelId, modelVersion, rows, rowsEstimated, job } = submitted
-  const minutes = live.estimateMs(modelId, modelVersion, rows) / 60_000
+  const { jobId, rows, rowsEstimated, job } = submitted
   return reply
     .status(202)
     .header('location', `/api/v1/inference/batch/${jobId}`)
     .send({
       job_id: jobId,
       status: job?.status ?? 'submitted',
-      estimated_duration_minutes: Math.round(minutes * 1000) / 1000,
+      estimated_duration_minutes: minutesOf(live.estimateMs(submitted.estimated)),
       input_row_count: Number(rows),
       input_row_count_estimated: rowsEstimated,
     })
@@ -83,17 +83,17 @@ export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: Find
   const sampler = new Sampler(context)
 
   async function validated(body: unknown, tenantId: string): Promise<Static<typeof ValidBody>> {
-    const { spec, plan, modelVersion } = await checkJob(body, tenantId, context)
+    const checked = await checkJob(body, tenantId, context)
+    const { spec, plan, modelVersion } = checked
     const model = await context.views.findModel(tenantId, spec.modelId, modelVersion)
     if (!model) throw notFound(`model ${spec.modelId}`, 'GET /api/v1/models lists yours')
-    const minutes = live.estimateMs(spec.modelId, modelVersion, plan.total_rows) / 60_000
     const sample = await sampler.take(spec.input, plan, model)
     return {
       valid: true,
       model_version: modelVersion,
       input_row_count: Number(plan.total_rows),
       input_row_count_estimated: plan.rows_estimated,
-      estimated_duration_minutes: Math.round(minutes * 1000) / 1000,
+      estimated_duration_minutes: minutesOf(live.estimateMs(estimatedOf(tenantId, checked))),
       columns: plan.output_columns.map((columns) =>
         columns.map((column) => ({ name: column.name, type: column.sqlType ?? kindName(column) })),
       ),
@@ -147,8 +147,7 @@ export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: Find
           tags: ['jobs'],
           querystring: Type.Object(
             {
-              status: Type.Optional(Type.Enum([...JOB_STATUSES])),
-              schedule_id: Type.Optional(Type.String({ description: 'Only jobs that this schedule made' })),
+              ...JOB_FILTERS,
               // A text: the type provider would turn 1.5 and true into whole numbers.
               limit: Type.Optional(
                 Type.String({ pattern: '^([1-9]\\d{0,2}|1000)$', default: '50', description: '1 to 1000' }),
@@ -168,13 +167,9 @@ export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: Find
         },
       },
       async (request) => {
-        const { status, schedule_id, limit = '50', after } = request.query
-        const all = live
-          .newestFirst(request.tenantId)
-          .filter((job) => status === undefined || job.status === status)
-          .filter((job) => schedule_id === undefined || job.schedule_id === schedule_id)
-        const { entries, hasMore, next } = pageOf(all, placeOf, after, Number(limit))
-        return { data: entries.map((job) => live.status(job)), has_more: hasMore, next }
+        const { limit = '50', after, ...filters } = request.query
+        const { entries, next } = live.list(request.tenantId, jobFilter(filters), cursorPlace(after), Number(limit))
+        return { data: entries.map((job) => live.status(job)), has_more: next !== null, next }
       },
     )
 
@@ -226,6 +221,6 @@ export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: Find
   }
 }
 
-function placeOf({ submitted_at, job_id }: JobSnapshot): { at: bigint; id: string } {
-  return { at: submitted_at, id: job_id }
+function minutesOf(ms: number): number {
+  return Math.round(ms / 60) / 1000
 }

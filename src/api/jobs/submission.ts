@@ -8,14 +8,15 @@ import { type JobSpec, parseJob } from '../../job/spec.ts'
 import { controlPartition } from '../../kafka/partitioner.ts'
 import type { ProcessContext } from '../../process.ts'
 import { HttpProblem, invalidRequest } from '../problem.ts'
+import type { Estimated } from './history.ts'
 
 /** How long an answer waits for the controller. Past it the command is safe in Kafka, only not yet taken up. */
 export const TAKE_UP_MS = 10_000
 
 export interface Submitted {
   readonly jobId: string
-  readonly modelId: string
-  readonly modelVersion: number
+  /** What an estimate of its duration goes by. */
+  readonly estimated: Estimated
   readonly rows: bigint
   readonly rowsEstimated: boolean
   readonly job: JobSnapshot | undefined
@@ -36,7 +37,8 @@ export async function submitJob(
     const scheduleId = scheduleIdOf(jobId)
     if (views.schedules.has(scheduleId)) throw idempotencyConflict(`schedule ${scheduleId}`)
   }
-  const { spec, plan, modelVersion } = await checkJob(body, tenantId, context)
+  const checked = await checkJob(body, tenantId, context)
+  const { plan, modelVersion } = checked
   const seen = jobSeen(jobId, () => true, context)
   // Another request with the same key may have been faster while this one was checked.
   const meanwhile = views.jobs.get(jobId)
@@ -57,20 +59,21 @@ export async function submitJob(
   if (job) return sameJob(job, body)
   return {
     jobId,
-    modelId: spec.modelId,
-    modelVersion,
+    estimated: estimatedOf(tenantId, checked),
     rows: plan.total_rows,
     rowsEstimated: plan.rows_estimated,
     job,
   }
 }
 
+type Checked = Planned & { readonly spec: JobSpec }
+
 /** Everything that a submission is checked for; changes nothing. Throws `HttpProblem` with all faults. */
 export async function checkJob(
   body: unknown,
   tenantId: string,
   { config, connectors, views }: ProcessContext,
-): Promise<Planned & { readonly spec: JobSpec }> {
+): Promise<Checked> {
   const parsed = parseJob(body, { parallelism: config.defaultParallelism })
   if ('problems' in parsed) throw invalidRequest(parsed.problems)
   const planned = await planJob(parsed.spec, {
@@ -81,6 +84,12 @@ export async function checkJob(
   })
   if ('problems' in planned) throw invalidRequest(planned.problems)
   return { spec: parsed.spec, ...planned }
+}
+
+/** A job that is not there yet, as far as its duration goes. */
+export function estimatedOf(tenantId: string, { spec, plan, modelVersion }: Checked): Estimated {
+  const { modelId, outputs } = spec
+  return { tenant_id: tenantId, model_id: modelId, model_version: modelVersion, outputs, rows: plan.total_rows }
 }
 
 /** Asks for a cancellation and gives the job's state after it was taken up. Throws `HttpProblem`. */
@@ -110,11 +119,11 @@ export function idempotencyConflict(what: string): HttpProblem {
 
 function sameJob(job: JobSnapshot, body: unknown): Submitted {
   if (job.request_hash !== requestHash(body)) throw idempotencyConflict(`job ${job.job_id}`)
+  const rows = job.plan?.total_rows ?? 0n
   return {
     jobId: job.job_id,
-    modelId: job.model_id,
-    modelVersion: job.model_version ?? 0,
-    rows: job.plan?.total_rows ?? 0n,
+    estimated: { ...job, rows },
+    rows,
     rowsEstimated: job.plan?.rows_estimated ?? false,
     job,
   }

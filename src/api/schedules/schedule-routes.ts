@@ -6,7 +6,7 @@ import { OVERLAP_POLICIES, type Schedule, SKIP_REASONS } from '../../../topics/s
 import { upcoming } from '../../job/schedule.ts'
 import { ScheduleChange } from '../../job/schedule-spec.ts'
 import type { ProcessContext } from '../../process.ts'
-import { newerFirst, pageOf } from '../paging.ts'
+import { cursorPlace, newerFirst, pageOf } from '../paging.ts'
 import { ProblemBody } from '../problem.ts'
 import { changeSchedule, deleteSchedule, noSuchSchedule } from './scheduling.ts'
 
@@ -88,11 +88,13 @@ export function scheduleRoutes(context: ProcessContext): FastifyPluginAsyncTypeb
       },
       async (request) => {
         const { limit = '50', after } = request.query
-        const tenantId = request.tenantId
-        const own = [...views.schedules.values()].filter(({ tenant_id }) => tenant_id === tenantId)
-        const sorted = own.sort((a, b) => newerFirst(placeOf(a), placeOf(b)))
-        const { entries, hasMore, next } = pageOf(sorted, placeOf, after, Number(limit))
-        return { data: entries.map(shown), has_more: hasMore, next }
+        const place = cursorPlace(after)
+        const own = [...views.schedules.values()]
+          .filter(({ tenant_id }) => tenant_id === request.tenantId)
+          .filter((schedule) => place === null || newerFirst(placeOf(schedule), place) > 0)
+          .sort((a, b) => newerFirst(placeOf(a), placeOf(b)))
+        const { entries, next } = pageOf(own, placeOf, Number(limit))
+        return { data: entries.map(shown), has_more: next !== null, next }
       },
     )
 
