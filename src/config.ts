@@ -3,6 +3,8 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type ApiKey, parseApiKeys } from './api/access/api-key.ts'
+import { addressRule } from './webhook/addresses.ts'
+import { parseSecrets, type WebhookSettings } from './webhook/settings.ts'
 
 type Kind = 'text' | 'integer' | 'number' | 'json'
 
@@ -110,6 +112,23 @@ export const SETTINGS = {
     max: 1e6,
     about: 'hours after its end that a job, its errors and the files that it wrote are kept; tables and topics stay',
   },
+  WEBHOOK_SECRETS: {
+    kind: 'json',
+    about:
+      'JSON object tenant → secret (`whsec_` and base64), or a list of two while it is changed; a tenant without one has no webhooks',
+  },
+  WEBHOOK_PRIVATE_NETWORKS: {
+    kind: 'text',
+    about:
+      'networks that webhooks may go to although they are not public, also by plain http: comma-separated CIDRs, e.g. `10.1.0.0/16`',
+  },
+  WEBHOOK_RETRY_HOURS: {
+    kind: 'number',
+    fallback: '24',
+    min: 0,
+    max: 720,
+    about: "hours after a job's end for which its webhook is tried again, if it cannot be delivered",
+  },
   LOG_LEVEL: { kind: 'text', fallback: 'info', about: '`debug`, `info`, `warn`, `error` or `silent`' },
 } as const satisfies Record<string, Setting>
 
@@ -142,6 +161,7 @@ export interface Config {
   readonly defaultParallelism: number
   readonly maxInputRows: number
   readonly resultTtlHours: number
+  readonly webhooks: WebhookSettings
   readonly logLevel: string
 }
 
@@ -202,6 +222,16 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     return []
   }
 
+  /** What is parsed elsewhere. */
+  const valid = <T>(name: keyof typeof SETTINGS, parse: () => T): T | undefined => {
+    try {
+      return parse()
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message}`)
+      return undefined
+    }
+  }
+
   const dataDir = resolve(text('DATA_DIR'))
   const databaseUrl = text('DATABASE_URL')
   const roots = list('OUTPUT_ROOTS')
@@ -234,8 +264,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     defaultParallelism: number('BATCH_DEFAULT_PARALLELISM'),
     resultTtlHours: number('BATCH_RESULT_TTL_HOURS'),
     maxInputRows: number('BATCH_MAX_INPUT_ROWS'),
+    webhooks: {
+      secrets: valid('WEBHOOK_SECRETS', () => parseSecrets(text('WEBHOOK_SECRETS') || '{}')) ?? new Map(),
+      privateNetworks: list('WEBHOOK_PRIVATE_NETWORKS'),
+      retryHours: number('WEBHOOK_RETRY_HOURS'),
+    },
     logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL'), ['debug', 'info', 'warn', 'error', 'silent']),
   }
+  valid('WEBHOOK_PRIVATE_NETWORKS', () => addressRule(config.webhooks.privateNetworks))
   const loopback = ['127.0.0.1', 'localhost', '::1'].includes(config.host)
   if (!loopback && config.apiKeys.length === 0 && config.apiKeysFile === null) {
     problems.push(

@@ -110,6 +110,44 @@ describe('values', () => {
   )
 })
 
+describe('webhooks', () => {
+  const bytes = (fill: string) => Buffer.alloc(24, fill)
+  const secret = (fill: string) => `whsec_${bytes(fill).toString('base64')}`
+
+  test('a tenant has a secret, or two; networks are named', () => {
+    const { secrets, privateNetworks } = readConfig({
+      WEBHOOK_SECRETS: JSON.stringify({ acme: secret('a'), globex: [secret('b'), secret('c')] }),
+      WEBHOOK_PRIVATE_NETWORKS: '10.1.0.0/16, fd00:1::/32',
+    }).webhooks
+    expect([...secrets]).toEqual([
+      ['acme', [bytes('a')]],
+      ['globex', [bytes('b'), bytes('c')]],
+    ])
+    expect(privateNetworks).toEqual(['10.1.0.0/16', 'fd00:1::/32'])
+  })
+
+  test.each([
+    ['{"acme":"whsec_', 'expected a JSON object'],
+    ['["whsec_c2VjcmV0"]', 'expected a JSON object'],
+    ['{"acme":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}', 'acme: expected whsec_ and the base64 of 24 to 64 random bytes'],
+    ['{"acme":"whsec_c2VjcmV0"}', 'acme: expected whsec_ and the base64 of 24 to 64'],
+    ['{"acme":"whsec_c2VjcmV0 c2VjcmV0c2VjcmV0c2VjcmV0"}', 'acme: expected whsec_'],
+    ['{"acme":["whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0",7]}', 'acme: expected whsec_'],
+    ['{"acme":[]}', 'acme: expected a secret, got an empty list'],
+  ])('%s is refused, and the secret is not repeated', (WEBHOOK_SECRETS, reason) => {
+    const [problem = '', ...more] = problemsOf({ WEBHOOK_SECRETS })
+    expect(problem).toContain(`WEBHOOK_SECRETS: ${reason}`)
+    expect(problem).not.toContain('c2VjcmV0')
+    expect(more).toEqual([])
+  })
+
+  test('what is no network is named', () => {
+    expect(problemsOf({ WEBHOOK_PRIVATE_NETWORKS: '10.1.0.0/16,intranet' })).toEqual([
+      'WEBHOOK_PRIVATE_NETWORKS: expected networks such as 10.1.0.0/16 or fd00:1::/32, got intranet',
+    ])
+  })
+})
+
 describe('who may reach the API', () => {
   const API_KEYS = keySetting({ s3cret: 'acme' })
 

@@ -17,6 +17,9 @@ export const JOB_STATUSES = [
 ] as const
 export type JobStatus = (typeof JOB_STATUSES)[number]
 
+/** The ends of a job. */
+export type TerminalStatus = Extract<JobStatus, 'completed' | 'failed' | 'cancelled'>
+
 export const DESTINATIONS = ['table', 'parquet', 'csv', 'kafka'] as const
 export type Destination = (typeof DESTINATIONS)[number]
 
@@ -79,8 +82,7 @@ export interface JobConfig {
 }
 
 /** What a webhook may be sent for: the three ends of a job. */
-export const WEBHOOK_EVENTS = ['completed', 'failed', 'cancelled'] as const
-export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
+export const WEBHOOK_EVENTS = ['completed', 'failed', 'cancelled'] as const satisfies readonly TerminalStatus[]
 
 /**
  * `waiting` until the job is finished; then `pending` until it is `delivered`, or given up (`failed`); `not_wanted` when
@@ -92,7 +94,7 @@ export type WebhookState = (typeof WEBHOOK_STATES)[number]
 /** Whom to tell that the job is finished, and how far that is. */
 export interface JobWebhook {
   url: string
-  events: WebhookEvent[]
+  events: TerminalStatus[]
   state: WebhookState
   /** Tries so far. */
   attempts: number
@@ -404,7 +406,7 @@ function bare(column: Column): Column {
   return Object.fromEntries(Object.entries(column).filter(([, value]) => value !== null)) as unknown as Column
 }
 
-/** Whether a job in this status will never change again. */
-export function isTerminal(status: JobStatus): boolean {
+/** Whether a job in this status keeps it for ever. */
+export function isTerminal(status: JobStatus): status is TerminalStatus {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
 }

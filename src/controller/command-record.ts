@@ -5,6 +5,7 @@ import { isJobId, jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity
 import { NO_ROWS } from '../job/machine.ts'
 import type { Planned } from '../job/plan.ts'
 import { type JobSpec, parseJob } from '../job/spec.ts'
+import { newWebhook } from '../job/webhook.ts'
 
 /** Where a record came from. */
 export interface Origin {
@@ -111,7 +112,7 @@ export function newJob(
           message: parsed.problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; '),
         }
       : null,
-    webhook: null,
+    webhook: spec.webhook && newWebhook(spec.webhook),
   }
 }
 
@@ -130,6 +131,7 @@ export function specOf(job: JobSnapshot): JobSpec {
     outputs: job.outputs,
     outputPointers: job.outputs.map((_, i) => (job.outputs.length === 1 ? '/output' : `/outputs/${i}`)),
     config: job.config,
+    webhook: job.webhook,
   }
 }
 
@@ -151,5 +153,6 @@ function unreadableSpec(body: unknown): JobSpec {
       accelerator: 'auto',
       max_failed_rows: 0,
     },
+    webhook: null,
   }
 }

@@ -18,7 +18,9 @@ import type { OutgoingRecord } from '../kafka/producer.ts'
 import { openTransactionalWriter } from '../kafka/transactions.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { Wakeup } from '../wakeup.ts'
+import { webhookProblems } from '../webhook/check.ts'
 import { type Origin, parseCommand } from './command-record.ts'
+import { Deliveries, type DeliveryOutcome } from './deliveries.ts'
 import { Duties, type DutyOutcome } from './duties.ts'
 import { JobBook } from './job-book.ts'
 import { ScheduleBook, type ScheduleWrite } from './schedule-book.ts'
@@ -47,16 +49,15 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
   const schedules = new ScheduleBook(views.schedulesOfPartition(partition), config)
 
   const wakeup = new Wakeup()
-  const outcomes: DutyOutcome[] = []
+  const outcomes: (DutyOutcome | DeliveryOutcome)[] = []
+  const report = (outcome: DutyOutcome | DeliveryOutcome): void => {
+    outcomes.push(outcome)
+    wakeup.signal()
+  }
   const touched = new Set(book.active().map((job) => job.job_id))
   let ticked = false
-  const duties = new Duties(
-    (tenantId) => planningWorld(context, tenantId),
-    (outcome) => {
-      outcomes.push(outcome)
-      wakeup.signal()
-    },
-  )
+  const duties = new Duties((tenantId) => planningWorld(context, tenantId), report)
+  const deliveries = new Deliveries(config.webhooks, report)
   const onProgress = (entry: ProgressEntry): void => {
     if (!book.get(entry.job_id)) return
     touched.add(entry.job_id)
@@ -83,6 +84,8 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       const at = Date.now()
       // 2. Decide.
       const outgoing = takeCommands(records, lane, { book, schedules }, at)
+      // A look at the webhooks costs something for each that waits: only when one may have become due.
+      const mayTell = ticked || outcomes.length > 0
       for (const { jobId, event } of outcomes.splice(0)) {
         if (event?.type === 'swept') book.forget(jobId)
         else if (event && book.apply(jobId, event) && event.type === 'prepared')
@@ -117,11 +120,12 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
         if (due !== null && due !== 'admit') duties.start(job, due)
       }
       for (const job of outlived) duties.start(job, 'sweep')
+      if (mayTell) for (const job of book.undelivered(at)) deliveries.start(job)
     }
   } finally {
     clearInterval(timer)
     views.changes.off('progress', onProgress)
-    await duties.stop()
+    await Promise.all([duties.stop(), deliveries.stop()])
     await writer.close()
   }
 }
@@ -217,6 +221,7 @@ function planningWorld({ config, connectors, views }: ProcessContext, tenantId: 
     source: connectors.source,
     sinkFor: connectors.sinkFor,
     findModel: (modelId, version) => views.findModel(tenantId, modelId, version),
+    webhookProblems: (url) => webhookProblems(url, tenantId, config.webhooks),
     maxInputRows: config.maxInputRows,
   }
 }

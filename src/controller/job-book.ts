@@ -24,6 +24,8 @@ export class JobBook {
   readonly #jobs = new Map<string, JobSnapshot>()
   readonly #open = new OpenJobs()
   readonly #limits: BookLimits
+  /** Finished jobs whose webhook is not delivered. */
+  readonly #undelivered = new Set<string>()
   #changed: JobSnapshot[] = []
   #forgotten: string[] = []
 
@@ -68,6 +70,12 @@ export class JobBook {
   /** Finished jobs whose time is up. */
   outlived(at: number): JobSnapshot[] {
     return [...this.#jobs.values()].filter((job) => isOutlived(job, this.#limits.resultTtlHours, at))
+  }
+
+  /** Finished jobs whose webhook is due. */
+  undelivered(at: number): JobSnapshot[] {
+    const jobs = [...this.#undelivered].map((jobId) => this.#jobs.get(jobId) as JobSnapshot)
+    return jobs.filter(({ webhook }) => Number(webhook?.next_attempt_at ?? 0n) <= at)
   }
 
   /** The job and what it wrote are gone. */
@@ -211,5 +219,7 @@ export class JobBook {
     this.#open.changed(this.#jobs.get(jobId), job)
     if (job) this.#jobs.set(jobId, job)
     else this.#jobs.delete(jobId)
+    if (job?.webhook?.state === 'pending') this.#undelivered.add(jobId)
+    else this.#undelivered.delete(jobId)
   }
 }

@@ -1,6 +1,15 @@
 // What the API says of a job: its snapshot, with the ledger's newer counts while it runs. Pure.
 import Type, { type Static } from 'typebox'
-import { JOB_STATUSES, type JobOutput, type JobResult, type JobSnapshot, POOLS } from '../../topics/jobs.ts'
+import {
+  JOB_STATUSES,
+  type JobOutput,
+  type JobResult,
+  type JobSnapshot,
+  type JobWebhook,
+  POOLS,
+  WEBHOOK_EVENTS,
+  WEBHOOK_STATES,
+} from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import { isActive, laterRows } from './machine.ts'
 import { estimatedCompletion, percentage, totals } from './progress.ts'
@@ -61,6 +70,23 @@ export const JobStatusBody = Type.Object(
         result: Nullable(Type.Object({ location: Type.String(), rows: Type.Integer(), bytes: Type.Integer() })),
       }),
       { description: 'Each output with its own progress, and what it became' },
+    ),
+    webhook: Nullable(
+      Type.Object(
+        {
+          url: Type.String(),
+          events: Type.Array(Type.Enum([...WEBHOOK_EVENTS])),
+          state: Type.Enum([...WEBHOOK_STATES], {
+            description:
+              '`waiting` for the end of the job, `pending` until it is `delivered` or given up (`failed`); `not_wanted` for an end that `events` does not name',
+          }),
+          attempts: Type.Integer({ description: 'Tries so far' }),
+          last_attempt_at: Nullable(Type.String()),
+          next_attempt_at: Nullable(Type.String()),
+          last_error: Nullable(Type.String({ description: 'Why the last try failed' })),
+        },
+        { description: 'Whom the end of the job is told, and how far that is' },
+      ),
     ),
   },
   { title: 'Job' },
@@ -137,6 +163,7 @@ export function jobStatus(
       written_rows: Number(job.output_rows[i] ?? 0n),
       result: shownResult(job.results[i]),
     })),
+    webhook: job.webhook && shownWebhook(job.webhook),
   }
 }
 
@@ -149,12 +176,25 @@ function shownResult(result: JobResult | undefined): { location: string; rows: n
   return result ? { location: result.location, rows: Number(result.rows), bytes: Number(result.bytes) } : null
 }
 
+function shownWebhook({ url, events, state, attempts, last_attempt_at, next_attempt_at, last_error }: JobWebhook) {
+  return {
+    url,
+    events,
+    state,
+    attempts,
+    last_attempt_at: last_attempt_at === null ? null : timeText(last_attempt_at),
+    next_attempt_at: next_attempt_at === null ? null : timeText(next_attempt_at),
+    last_error,
+  }
+}
+
 function totalRows(job: JobSnapshot): bigint {
   if (job.status === 'completing' || job.status === 'completed') return job.read_rows
   const planned = job.plan?.total_rows ?? 0n
   return job.read_rows > planned ? job.read_rows : planned
 }
 
-function timeText(ms: bigint): string {
+/** A time in ms since 1970, as ISO 8601 in UTC. */
+export function timeText(ms: bigint): string {
   return new Date(Number(ms)).toISOString()
 }

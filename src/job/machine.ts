@@ -16,6 +16,7 @@ import {
   type JobWait,
   type Pool,
 } from '../../topics/jobs.ts'
+import { type WebhookTry, webhookAtEnd, webhookTried } from './webhook.ts'
 
 export type JobEvent =
   | { readonly type: 'planned'; readonly plan: JobPlan; readonly modelVersion: number }
@@ -38,6 +39,7 @@ export type JobEvent =
   | { readonly type: 'failed'; readonly error: JobError; readonly at: number }
   | { readonly type: 'cancelled'; readonly at: number }
   | { readonly type: 'cleaned' }
+  | ({ readonly type: 'webhook-tried' } & WebhookTry)
 
 export type Totals = Pick<JobSnapshot, 'read_rows' | 'processed_rows' | 'written_rows' | 'failed_rows' | 'output_rows'>
 
@@ -72,9 +74,25 @@ export function duty(job: JobSnapshot): Duty | null {
 
 /** The state after an event, or the same object when the event does not apply to this state. */
 export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
-  if (event.type === 'cleaned') return isTerminal(job.status) && job.lanes.length ? { ...job, lanes: [] } : job
-  if (isTerminal(job.status)) return job
+  if (isTerminal(job.status)) return afterEnd(job, event)
+  const after = step(job, event)
+  const { status, webhook } = after
+  return webhook && isTerminal(status) ? { ...after, webhook: webhookAtEnd(webhook, status) } : after
+}
+
+/** What may still change of a finished job: what is left behind, and who has been told. */
+function afterEnd(job: JobSnapshot, event: JobEvent): JobSnapshot {
+  if (event.type === 'cleaned') return job.lanes.length ? { ...job, lanes: [] } : job
+  if (event.type === 'webhook-tried' && job.webhook?.state === 'pending')
+    return { ...job, webhook: webhookTried(job.webhook, event) }
+  return job
+}
+
+function step(job: JobSnapshot, event: JobEvent): JobSnapshot {
   switch (event.type) {
+    case 'cleaned':
+    case 'webhook-tried':
+      return job
     case 'planned':
       return job.status === 'submitted' && !job.plan
         ? { ...job, plan: event.plan, model_version: event.modelVersion }

@@ -12,6 +12,8 @@ export interface PlanningWorld {
   readonly source: Source
   sinkFor(destination: Destination): Sink | undefined
   findModel(modelId: string, version: number | null): Promise<ModelRecord | undefined>
+  /** What is wrong with a well-formed URL for a webhook; a receiver that is away is not. */
+  webhookProblems(url: string): Promise<Problem[]>
   readonly maxInputRows: number
 }
 
@@ -33,6 +35,7 @@ export async function planJob(spec: JobSpec, world: PlanningWorld): Promise<Plan
     ...(model ? [] : [modelNotFound(spec)]),
     ...spec.outputs.flatMap((output, i) => (sinks[i] ? [] : at(spec, i, [noSuchDestination(output)]))),
     ...('problems' in described ? described.problems : []),
+    ...(spec.webhook ? await world.webhookProblems(spec.webhook.url) : []),
   ]
   if (!model || !sinks.every((sink) => sink !== undefined) || 'problems' in described) return { problems }
 

@@ -8,6 +8,7 @@ import type { JobConfig, JobInput, JobOutput } from '../../topics/jobs.ts'
 import { LANES } from '../../topics/topic.ts'
 import { filledIn, OutputRequest, outputProblems, placeOf } from './output-spec.ts'
 import { ScheduleRequest, scheduleProblems } from './schedule-spec.ts'
+import { WebhookRequest, type WebhookSpec, webhookSpec, webhookUrlProblems } from './webhook-spec.ts'
 
 export const MAX_BATCH_SIZE = 100_000
 /** Outputs of one job. */
@@ -83,6 +84,7 @@ export const JobRequest = Type.Object(
         strict,
       ),
     ),
+    webhook: Type.Optional(WebhookRequest),
     schedule: Type.Optional(ScheduleRequest),
   },
   { ...strict, title: 'JobRequest' },
@@ -100,6 +102,8 @@ export interface JobSpec {
   /** Where each output is in the request: `/output`, `/outputs/0`, … */
   readonly outputPointers: readonly string[]
   readonly config: JobConfig
+  /** Whom to tell of the end. */
+  readonly webhook: WebhookSpec | null
 }
 
 // All faults at once; the library stops at eight by itself.
@@ -138,6 +142,7 @@ export function parseJob(
         accelerator: config.accelerator ?? 'auto',
         max_failed_rows: config.max_failed_rows ?? 0,
       },
+      webhook: body.webhook ? webhookSpec(body.webhook) : null,
     },
   }
 }
@@ -220,6 +225,7 @@ function crossFieldProblems(body: JobRequest): Problem[] {
     problems.push({ code: 'invalid', pointer: '/outputs', detail })
   }
   problems.push(...outputs.flatMap(({ output, pointer }) => outputProblems(output, pointer)))
+  if (body.webhook) problems.push(...webhookUrlProblems(body.webhook))
   if (body.schedule) problems.push(...scheduleProblems(body.schedule, '/schedule'))
   const places = outputs.map(({ output }) => placeOf(output))
   outputs.forEach(({ pointer }, i) => {

@@ -5,6 +5,7 @@ import { JobBook } from '../../src/controller/job-book.ts'
 import { jobIdOfKey, jobIdOfRecord } from '../../src/job/identity.ts'
 import { isActive } from '../../src/job/machine.ts'
 import { type LivePools, livePools } from '../../src/job/pools.ts'
+import { newWebhook } from '../../src/job/webhook.ts'
 import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
 import { BARE_OUTPUT, isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
@@ -483,6 +484,25 @@ test('open jobs are those that are unfinished or have lanes to give back', () =>
   expect(book.apply('nobody', { type: 'cleaned' })).toBe(false)
 })
 
+describe('webhooks', () => {
+  const webhook = newWebhook({ url: 'https://hooks.example.com/', events: ['cancelled'] })
+  const due = (book: JobBook, at: number) => book.undelivered(at).map(({ job_id }) => job_id)
+  const tried = { type: 'webhook-tried', error: 'answered 500', nextAttemptAt: 20_000, at: 10_000 } as const
+
+  test('one is due from the end of its job on, and after a failure when its time has come', () => {
+    const book = new JobBook([running({ webhook }), running({ job_id: 'batch-2' })], LIMITS)
+    expect(due(book, 9_000)).toEqual([])
+    for (const jobId of ['batch-1', 'batch-2']) book.apply(jobId, { type: 'cancelled', at: 9_000 })
+    expect(due(book, 9_000)).toEqual(['batch-1'])
+    book.apply('batch-1', tried)
+    expect([due(book, 19_999), due(book, 20_000)]).toEqual([[], ['batch-1']])
+    const successor = new JobBook(book.takeChanges(), LIMITS)
+    expect([due(successor, 19_999), due(successor, 20_000)]).toEqual([[], ['batch-1']])
+    book.apply('batch-1', { ...tried, error: null, nextAttemptAt: null })
+    expect(due(book, 1e15)).toEqual([])
+  })
+})
+
 describe('a job whose time is up', () => {
   const HOUR = 3_600_000
   const finished = running({ status: 'completed', lanes: [], finished_at: 5_000n })
@@ -496,6 +516,18 @@ describe('a job whose time is up', () => {
     expect(book.takeForgotten()).toEqual(['batch-1'])
     expect(book.takeForgotten()).toEqual([])
     expect(book.get('batch-1')).toBeUndefined()
+  })
+
+  test('is outlived although its webhook is not delivered yet, and then is not delivered any more', () => {
+    const webhook = {
+      ...newWebhook({ url: 'https://hooks.example.com/', events: ['completed'] }),
+      state: 'pending' as const,
+    }
+    const book = new JobBook([{ ...finished, webhook }], { ...LIMITS, resultTtlHours: 2 })
+    expect(book.undelivered(6_000)).toHaveLength(1)
+    expect(book.outlived(5_000 + 2 * HOUR)).toHaveLength(1)
+    book.forget('batch-1')
+    expect(book.undelivered(5_000 + 2 * HOUR)).toEqual([])
   })
 
   test.each([

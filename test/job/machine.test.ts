@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { deadline, duty, isActive, type JobEvent, next } from '../../src/job/machine.ts'
+import { newWebhook, webhookTried } from '../../src/job/webhook.ts'
 import { isTerminal, JOB_STATUSES, type JobSnapshot, type JobStatus } from '../../topics/jobs.ts'
 import { PLAN, running, submitted } from './snapshots.ts'
 
@@ -149,7 +150,7 @@ const anyStep: fc.Arbitrary<Step> = fc.record({
     { weight: 6, arbitrary: fc.constantFrom<JobEvent['type'][]>('planned', 'admitted', 'prepared', 'delivered') },
     { weight: 4, arbitrary: fc.constantFrom<JobEvent['type'][]>('finalised', 'progressed', 'attempt-failed') },
     { weight: 2, arbitrary: fc.constantFrom<JobEvent['type'][]>('waits', 'moved') },
-    { weight: 1, arbitrary: fc.constantFrom<JobEvent['type'][]>('failed', 'cancelled', 'cleaned') },
+    { weight: 1, arbitrary: fc.constantFrom<JobEvent['type'][]>('failed', 'cancelled', 'cleaned', 'webhook-tried') },
   ),
   attemptOff: fc.constantFrom(0, 0, 0, -1, 1),
   retriable: fc.constantFrom(true, true, true, false),
@@ -200,6 +201,8 @@ function eventOf({ attemptOff, retriable, rows, ...step }: Step, job: JobSnapsho
       return { type, at }
     case 'cleaned':
       return { type }
+    case 'webhook-tried':
+      return { type, error: retriable ? 'answered 500' : null, nextAttemptAt: rows > 50n ? at + 1_000 : null, at }
   }
 }
 
@@ -207,7 +210,8 @@ test('no order of events breaks the laws of a job', () => {
   const seen = new Set<JobStatus>()
   fc.assert(
     fc.property(fc.array(anyStep, { maxLength: 40 }), fc.integer({ min: 0, max: 3 }), (steps, retryCount) => {
-      let job = Object.freeze(submitted({ config: { ...submitted().config, retry_count: retryCount } }))
+      const webhook = newWebhook({ url: 'https://hooks.example.com/', events: ['completed', 'failed'] })
+      let job = Object.freeze(submitted({ webhook, config: { ...submitted().config, retry_count: retryCount } }))
       steps.forEach((step, i) => {
         const event = eventOf(step, job, 5_000 + i)
         const after = Object.freeze(next(job, event))
@@ -224,8 +228,10 @@ test('no order of events breaks the laws of a job', () => {
 
 function checkStep(job: JobSnapshot, event: JobEvent, after: JobSnapshot): void {
   if (isTerminal(job.status)) {
-    // The one thing left to do is giving the lanes back.
+    // Two things are left to do: giving the lanes back, and telling of the end.
     if (event.type === 'cleaned') expect(after).toEqual({ ...job, lanes: [] })
+    else if (event.type === 'webhook-tried' && job.webhook?.state === 'pending')
+      expect(after).toEqual({ ...job, webhook: webhookTried(job.webhook, event) })
     else expect(after).toBe(job)
   }
   expect(RANK[after.status]).toBeGreaterThanOrEqual(RANK[job.status])
@@ -247,6 +253,8 @@ function checkState(job: JobSnapshot): void {
   expect(job.error !== null).toBe(job.status === 'failed')
   if (isActive(job)) expect(job.lanes).toEqual([3, 5])
   if (job.status === 'submitted' || job.status === 'completed') expect(job.lanes).toEqual([])
+  expect(job.webhook?.state === 'waiting').toBe(!isTerminal(job.status))
+  expect(job.webhook?.state === 'not_wanted').toBe(job.status === 'cancelled')
   const over = job.status === 'failed' || job.status === 'cancelled'
   expect(duty(job) === 'clean').toBe(over && job.lanes.length > 0)
   if (job.status === 'completed') expect(duty(job)).toBeNull()

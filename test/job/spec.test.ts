@@ -66,6 +66,7 @@ describe('defaults', () => {
       outputs: [{ ...BARE_OUTPUT, ...output, connection: 'warehouse' }],
       outputPointers: ['/output'],
       config,
+      webhook: null,
     })
   })
 
@@ -85,6 +86,7 @@ describe('defaults', () => {
         accelerator: 'auto',
         max_failed_rows: 0,
       },
+      webhook: null,
     })
   })
 

@@ -22,6 +22,7 @@ export async function redriveRequest(
     input: { source: kind, query, connection, ...(key_column === null ? {} : { key_column }) },
     ...('output' in changes ? {} : { outputs: job.outputs.map(added) }),
     config: job.config,
+    ...(job.webhook ? { webhook: { url: job.webhook.url, events: job.webhook.events } } : {}),
     ...changes,
   }
 }

@@ -7,6 +7,7 @@ import { type Planned, planJob } from '../../job/plan.ts'
 import { type JobSpec, parseJob } from '../../job/spec.ts'
 import { controlPartition } from '../../kafka/partitioner.ts'
 import type { ProcessContext } from '../../process.ts'
+import { webhookProblems } from '../../webhook/check.ts'
 import { HttpProblem, invalidRequest } from '../problem.ts'
 import type { Estimated } from './history.ts'
 
@@ -80,6 +81,7 @@ export async function checkJob(
     source: connectors.source,
     sinkFor: connectors.sinkFor,
     findModel: (modelId, version) => views.findModel(tenantId, modelId, version),
+    webhookProblems: (url) => webhookProblems(url, tenantId, config.webhooks),
     maxInputRows: config.maxInputRows,
   })
   if ('problems' in planned) throw invalidRequest(planned.problems)
