@@ -20,13 +20,13 @@ export interface KafkaClient {
   topic(spec: TopicSpec): string
 }
 
-// Between half a second and a minute of patience: a broker that restarts is waited for, a broker that is gone ends the
-// process, whose partitions then move.
+// A minute of patience in all: a broker that restarts is waited for, a broker that is gone ends the process, whose
+// partitions then move.
 const RETRY: NonNullable<KafkaConfig['retry']> = {
   initialRetryTime: 100,
   factor: 0.2,
   multiplier: 2,
-  retries: 9,
+  retries: 12,
   maxRetryTime: 10_000,
 }
 

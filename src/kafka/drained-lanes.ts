@@ -2,7 +2,7 @@
 import { chunksTopics } from '../../topics/chunks.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { KafkaClient } from './client.ts'
-import { logEnds } from './log-ends.ts'
+import { logEnds, whileLeaderless } from './log-ends.ts'
 
 /** The group of a pool's scorers. */
 export function scorerGroup(pool: 'cpu' | 'gpu'): string {
@@ -20,7 +20,7 @@ export async function drainedLanes(client: KafkaClient, job: Pick<JobSnapshot, '
   try {
     const [ends, [committed]] = await Promise.all([
       logEnds(admin, topic),
-      admin.fetchOffsets({ groupId: client.name(scorerGroup(job.pool)), topics: [topic] }),
+      whileLeaderless(() => admin.fetchOffsets({ groupId: client.name(scorerGroup(job.pool)), topics: [topic] })),
     ])
     return job.lanes.filter((lane) => {
       const end = ends.find(({ partition }) => partition === lane)

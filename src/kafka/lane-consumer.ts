@@ -5,6 +5,7 @@ import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
 import { coPartitionAssigner } from './co-partition-assigner.ts'
 import { Lane, type LaneFeed, type LaneRecord } from './lane.ts'
+import { whileLeaderless } from './log-ends.ts'
 
 /**
  * While so many bytes are queued in this process, the next fetch waits (for no longer than the limit): fetches then bring
@@ -128,7 +129,7 @@ function feedOf(
     seek: (offset) => consumer.seek({ topic, partition, offset: String(offset) }),
     commit: (offset) => consumer.commitOffsets([{ topic, partition, offset: String(offset) }]),
     committed: async () => {
-      const [entry] = await admin.fetchOffsets({ groupId, topics: [topic] })
+      const [entry] = await whileLeaderless(() => admin.fetchOffsets({ groupId, topics: [topic] }))
       const offset = entry?.partitions.find((candidate) => candidate.partition === partition)?.offset
       return offset === undefined || offset === '-1' ? null : BigInt(offset)
     },

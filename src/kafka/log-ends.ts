@@ -1,7 +1,10 @@
 // Where the partitions of a topic begin and end now.
 import type { Admin } from 'kafkajs'
 
-/** How long a partition may be without a leader that knows it: a new topic, an election, a broker that restarts. */
+/**
+ * How long a partition may be without a leader that knows it, or a group without a coordinator: a new topic, an election, a
+ * broker that restarts.
+ */
 const LEADERLESS_MS = 30_000
 
 export interface LogEnd {
@@ -16,7 +19,7 @@ export async function logEnds(admin: Admin, topic: string): Promise<LogEnd[]> {
   return ends.map(({ partition, low, high }) => ({ partition, low: BigInt(low), high: BigInt(high) }))
 }
 
-/** Repeats a question about partitions as long as the brokers do not agree on who leads them. */
+/** Repeats a question about partitions or groups as long as the brokers do not agree on who leads them. */
 export async function whileLeaderless<T>(ask: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + LEADERLESS_MS
   for (;;) {

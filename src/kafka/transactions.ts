@@ -37,7 +37,8 @@ export async function openTransactionalWriter(
     allowAutoTopicCreation: false,
     // The broker answers CONCURRENT_TRANSACTIONS until the previous commit's markers are written, some milliseconds;
     // with kafkajs' 300 ms that makes 4 transactions a second, with 3 ms about 100.
-    retry: { initialRetryTime: 3, factor: 0.2, multiplier: 1.5, retries: 25, maxRetryTime: 2_000 },
+    // In all that is patience for a broker that restarts: about a minute, as everywhere (client.ts).
+    retry: { initialRetryTime: 3, factor: 0.2, multiplier: 1.5, retries: 45, maxRetryTime: 2_000 },
   })
   await producer.connect()
   // Connecting alone fences nobody: kafkajs asks for the id's epoch with its first transaction.

@@ -1,7 +1,9 @@
 // The Kafka client library, with two of its modules replaced before it loads them: how a request is framed, and how the
-// body of a Produce request is built. The bytes are the same, with one copy instead of ten. Whatever needs more of the library than
+// body of a Produce request is built. The bytes are the same, with one copy instead of ten. Besides, it joins groups with
+// patience. Whatever needs more of the library than
 // its types takes it from here (a test says so): where something else had loaded it first, it would stay as it is.
 import { createRequire } from 'node:module'
+import { type GroupPrototype, joinPatiently } from './patient-join.ts'
 import { type ProduceRequest, planProduce } from './produce-request.ts'
 import { frame, type Request } from './request-frame.ts'
 
@@ -27,6 +29,7 @@ const user = require.resolve('kafkajs/src/network/connection.js')
 if (!require.cache[user]) {
   replace(PRODUCE, produce)
   replace('kafkajs/src/protocol/request.js', frame)
+  joinPatiently((require('kafkajs/src/consumer/consumerGroup.js') as { prototype: GroupPrototype }).prototype)
 }
 
 const kafkajs = require('kafkajs') as typeof import('kafkajs')
