@@ -172,10 +172,11 @@ export interface Sink {
   openLane(job: SinkJob, lane: number): Promise<LaneWriter>
   /**
    * All lanes are done: makes the result visible as a whole. Checks that the staged rows are `rows`, or throws
-   * `ConnectorError('rows_lost')`. When it returns, readers see the result, also if it had already run.
+   * `ConnectorError('rows_lost')`. When it returns, readers see the result, also if it had already run. `endBy` (ms since 1970)
+   * is the job's deadline: a destination that can be made to give up by then, with nothing visible, should.
    */
-  finalise(job: SinkJob, rows: bigint): Promise<SinkResult>
-  /** Removes what an attempt left behind that is no result. Harmless after `finalise`. */
+  finalise(job: SinkJob, rows: bigint, endBy?: number): Promise<SinkResult>
+  /** Removes what an attempt left behind that is no result. Harmless after `finalise`; a `finalise` after it makes nothing visible. */
   discard(job: SinkJob): Promise<void>
   /** The time of a finished result is up: removes the files that the job wrote. A user's table or topic is never touched. */
   expire(job: SinkJob): Promise<void>

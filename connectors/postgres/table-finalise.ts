@@ -11,6 +11,9 @@ import { type Dependants, dependantProblems, dependantsQuery } from './table-dep
 import { keyList, notUnique, requireSoundKeys, unchanged } from './table-keys.ts'
 import { stagingMissing } from './table-lane.ts'
 
+/** A deadline that is here does not mean that nothing may be tried at all. */
+const MIN_STATEMENT_MS = 1_000
+
 interface State {
   result: SinkResult | null
   staged: { rows: bigint; bytes: bigint; doneLanes: number; attempts: number[] }
@@ -24,8 +27,9 @@ export async function finaliseTable(
   job: SinkJob,
   target: TableName,
   rows: bigint,
+  endBy?: number,
 ): Promise<SinkResult> {
-  const state = await lockAndLook(client, job, target)
+  const state = await lockAndLook(client, job, target, endBy)
   if (state.result) {
     await client.query('ROLLBACK')
     return state.result
@@ -91,10 +95,16 @@ async function requireUnharmed(
 }
 
 /** Begins the transaction. Finalisers of one job, or of one target, go one after the other. */
-async function lockAndLook(client: pg.ClientBase, job: SinkJob, target: TableName): Promise<State> {
+async function lockAndLook(
+  client: pg.ClientBase,
+  job: SinkJob,
+  target: TableName,
+  endBy: number | undefined,
+): Promise<State> {
   const [schema, table] = [quoteText(target.schema), quoteText(target.table)]
   const statements = [
     'BEGIN',
+    giveUpBy(endBy),
     lockStatement(`job ${job.resultId}`),
     lockStatement(`target ${quoteTable(target)}`),
     `SELECT rows, bytes, location FROM ${RESULTS} WHERE job_id = ${quoteText(job.resultId)}`,
@@ -108,7 +118,7 @@ async function lockAndLook(client: pg.ClientBase, job: SinkJob, target: TableNam
   ]
   // Several statements in one text give several results; pg's types do not know.
   const results = (await client.query(statements.join(';\n'))) as unknown as pg.QueryResult[]
-  const [result, sums, attempts, look] = results.slice(3).map((each) => each.rows)
+  const [result, sums, attempts, look] = results.slice(-4).map((each) => each.rows)
   const done = result?.[0]
   const sum = sums?.[0]
   return {
@@ -121,6 +131,13 @@ async function lockAndLook(client: pg.ClientBase, job: SinkJob, target: TableNam
     },
     target: look?.[0],
   }
+}
+
+/** Locks that others hold, or a statement that takes its time: at the deadline the server itself ends the transaction. */
+function giveUpBy(endBy: number | undefined): string {
+  if (endBy === undefined) return 'SELECT'
+  const ms = Math.max(MIN_STATEMENT_MS, Math.ceil(endBy - Date.now()))
+  return `SELECT set_config('lock_timeout', least(${ms}, 60000)::text, true), set_config('statement_timeout', ${ms}::text, true)`
 }
 
 /** The default privileges of the target's schema, as GRANTs: a staging table was made in another schema, and has not got them. */

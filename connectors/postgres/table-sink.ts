@@ -77,10 +77,10 @@ export function createTableSink(settings: ConnectorSettings): Sink {
 
     openLane: (job, lane) => openTableLane(connections, connectionOf(job.output), job, lane),
 
-    async finalise(job, rows) {
+    async finalise(job, rows, endBy) {
       const target = requireTarget(job)
       return withConnectorErrors('finalise_failed', () =>
-        connections.use(connectionOf(job.output), (client) => finaliseTable(client, job, target, rows)),
+        connections.use(connectionOf(job.output), (client) => finaliseTable(client, job, target, rows, endBy)),
       )
     },
 

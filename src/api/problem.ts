@@ -67,7 +67,8 @@ const TITLES: Record<number, string> = {
 export function toProblem(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error
   if (error instanceof ConnectorError) return new HttpProblem(error.retriable ? 503 : 400, error.code, error.message)
-  if (error instanceof ModelError) return new HttpProblem(400, error.code, error.message)
+  if (error instanceof ModelError)
+    return new HttpProblem(error.code === 'model_store_unavailable' ? 503 : 400, error.code, error.message)
   const { statusCode, code, message } = error as { statusCode?: number; code?: string; message: string }
   // What fastify itself refuses: malformed JSON, a body too large, an unknown media type.
   if (statusCode !== undefined && statusCode < 500)

@@ -56,7 +56,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
   }
   const touched = new Set(book.active().map((job) => job.job_id))
   let ticked = false
-  const duties = new Duties((tenantId) => planningWorld(context, tenantId), report)
+  const duties = new Duties((tenantId) => planningWorld(context, tenantId), report, context.log)
   const deliveries = new Deliveries(config.webhooks, report)
   const onProgress = (entry: ProgressEntry): void => {
     if (!book.get(entry.job_id)) return
@@ -104,7 +104,8 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       ticked = false
       book.admit(views.activeJobs(), at, live)
       // 3. Write it down, all or nothing.
-      outgoing.push(...book.takeChanges().flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
+      const changes = book.takeChanges()
+      outgoing.push(...changes.flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
       outgoing.push(...book.takeForgotten().map((key) => ({ topic: jobsTopic, partition, key, value: null })))
       outgoing.push(...schedules.takeWrites().map((write) => scheduleRecord(write, partition)))
       const last = records.at(-1)
@@ -115,6 +116,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
         await writer.write(outgoing, consumed)
       }
       // 4. Act.
+      for (const job of changes) duties.changed(job)
       for (const job of book.due()) {
         const due = duty(job)
         if (due !== null && due !== 'admit') duties.start(job, due)

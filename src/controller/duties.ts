@@ -1,16 +1,18 @@
 // The controller's duties that touch the outside world: plan a direct command's job, prepare its output, make the result
 // visible, clean up. Each runs beside the main loop, at most one for each job, and ends as an event for the job.
+import type { Logger } from 'pino'
 import { ConnectorError, type Sink, type SinkJob, type SinkResult } from '../../connectors/connector.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
-import type { Duty, JobEvent } from '../job/machine.ts'
+import { Backoff, OWN_PATIENCE_MS } from '../backoff.ts'
+import { type Duty, deadline, duty, type JobEvent, timeoutError } from '../job/machine.ts'
 import { type PlanningWorld, planJob } from '../job/plan.ts'
 import { sinkJob } from '../job/sink-job.ts'
 import { specOf } from './command-record.ts'
 
-/** A passing failure (a database restarting, a deadlock) is tried again for about a minute before the job fails. */
-const MAX_TRIES = 8
-const FIRST_DELAY_MS = 200
-const MAX_DELAY_MS = 15_000
+/** Jobs that are planned at once; each asks a database twice or more, and a thousand submissions may come in one moment. */
+const MAX_PLANS = 8
+/** How long past its deadline a job may wait for a destination to say whether the result is visible. */
+const UNKNOWN_MS = 600_000
 
 /** What is done beside the main loop; `sweep` removes a finished job whose time is up. */
 export type Work = Exclude<Duty, 'admit'> | 'sweep'
@@ -21,23 +23,45 @@ export interface DutyOutcome {
   readonly event: JobEvent | { readonly type: 'swept' } | null
 }
 
+interface RunningDuty {
+  readonly duty: Work
+  readonly done: Promise<void>
+  /** Aborts when the duty is the job's no more: it is not tried again. */
+  readonly stop: AbortController
+}
+
 export class Duties {
   readonly #world: (tenantId: string) => PlanningWorld
   readonly #report: (outcome: DutyOutcome) => void
+  readonly #log: Logger
   readonly #stop = new AbortController()
   /** Job → what is being done for it. */
-  readonly #running = new Map<string, { duty: Work; done: Promise<void> }>()
+  readonly #running = new Map<string, RunningDuty>()
+  #plans = 0
 
-  constructor(world: (tenantId: string) => PlanningWorld, report: (outcome: DutyOutcome) => void) {
+  constructor(world: (tenantId: string) => PlanningWorld, report: (outcome: DutyOutcome) => void, log: Logger) {
     this.#world = world
     this.#report = report
+    this.#log = log
   }
 
-  /** Starts a duty unless one is under way for the job. */
+  /** Starts a duty unless one is under way for the job, or too many of the kind are: then it is still due after an outcome. */
   start(job: JobSnapshot, duty: Work): void {
-    if (this.#running.has(job.job_id)) return
-    const done = this.#run(job, duty).finally(() => this.#running.delete(job.job_id))
-    this.#running.set(job.job_id, { duty, done })
+    if (this.#running.has(job.job_id) || (duty === 'plan' && this.#plans >= MAX_PLANS)) return
+    if (duty === 'plan') this.#plans++
+    const stop = new AbortController()
+    const done = this.#run(job, duty, AbortSignal.any([this.#stop.signal, stop.signal])).then((event) => {
+      this.#running.delete(job.job_id)
+      if (duty === 'plan') this.#plans--
+      this.#report({ jobId: job.job_id, event })
+    })
+    this.#running.set(job.job_id, { duty, done, stop })
+  }
+
+  /** The job has a new state: what is under way for it and not its duty any more is not tried again. */
+  changed(job: JobSnapshot): void {
+    const running = this.#running.get(job.job_id)
+    if (running && running.duty !== 'sweep' && running.duty !== duty(job)) running.stop.abort()
   }
 
   /** Waits for what is under way, without trying anything again. */
@@ -46,27 +70,19 @@ export class Duties {
     await Promise.all([...this.#running.values()].map(({ done }) => done))
   }
 
-  async #run(job: JobSnapshot, duty: Work): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
+  /** Tries until there is an outcome; null when it was stopped before. */
+  async #run(job: JobSnapshot, duty: Work, stop: AbortSignal): Promise<DutyOutcome['event']> {
+    const backoff = new Backoff(duty === 'finalise' ? Number.POSITIVE_INFINITY : OWN_PATIENCE_MS)
+    for (;;) {
       try {
-        const event = await this.#perform(job, duty)
-        this.#running.delete(job.job_id)
-        this.#report({ jobId: job.job_id, event })
-        return
+        return await this.#perform(job, duty)
       } catch (error) {
-        if (this.#stop.signal.aborted) return
-        const passing = error instanceof ConnectorError && error.retriable
-        if (passing && attempt < MAX_TRIES) {
-          await pause(
-            Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2),
-            this.#stop.signal,
-          )
-          if (this.#stop.signal.aborted) return
-          continue
-        }
-        this.#running.delete(job.job_id)
-        this.#report({ jobId: job.job_id, event: this.#failure(duty, error) })
-        return
+        if (stop.aborted) return null
+        // A result that could not be made visible until the deadline is taken back, or found to be visible after all.
+        const goesOn = isPassing(error) || (duty === 'finalise' && isLate(job) && error instanceof ConnectorError)
+        if (!goesOn || isLate(job, UNKNOWN_MS)) return this.#failure(job, duty, error)
+        this.#log.warn({ jobId: job.job_id, duty, err: error }, 'a duty failed; trying again')
+        if (!(await backoff.wait(stop))) return stop.aborted ? null : this.#failure(job, duty, error)
       }
     }
   }
@@ -97,13 +113,8 @@ export class Duties {
           await sink.prepare(sinkJob(job, output))
         }
         return { type: 'prepared', attempt: job.attempt }
-      case 'finalise': {
-        const results: SinkResult[] = []
-        for (const { sink, output } of outputs) {
-          results.push(await finaliseOne(sink, job, output, results))
-        }
-        return { type: 'finalised', results, at: Date.now() }
-      }
+      case 'finalise':
+        return isLate(job) ? takeBack(job, outputs) : finalise(job, outputs)
       case 'clean':
         for (const { sink, output } of outputs)
           for (const any of [...attemptsBefore(job, output), sinkJob(job, output)]) await sink.discard(any)
@@ -114,49 +125,79 @@ export class Duties {
     }
   }
 
-  #failure(duty: Work, error: unknown): DutyOutcome['event'] {
+  #failure(job: JobSnapshot, duty: Work, error: unknown): DutyOutcome['event'] {
     // What cannot be cleaned up must not keep the job's lanes for ever.
     if (duty === 'clean') return { type: 'cleaned' }
     // What can never be removed must not be tried for ever; anything else is due again at the next tick.
     if (duty === 'sweep') return error instanceof ConnectorError && !error.retriable ? { type: 'swept' } : null
+    if (duty === 'finalise' && isLate(job)) {
+      const unknown = `whether the result is visible could not be found out: ${(error as Error).message}`
+      return { type: 'failed', error: timeoutError(job, unknown), at: Date.now() }
+    }
     const code = error instanceof ConnectorError ? error.code : 'internal'
     return { type: 'failed', error: { code, message: `${duty}: ${(error as Error).message}` }, at: Date.now() }
   }
 }
 
-/** Each output is visible as a whole or not at all; when a later one fails for good, the error names those that are. */
-async function finaliseOne(
-  sink: Sink,
-  job: JobSnapshot,
-  output: number,
-  visible: readonly SinkResult[],
-): Promise<SinkResult> {
-  try {
-    return await sink.finalise(sinkJob(job, output), job.written_rows)
-  } catch (error) {
-    if (!visible.length || !(error instanceof ConnectorError)) throw error
-    const there = visible.map(({ location }) => location).join(', ')
-    throw new ConnectorError(error.code, `${error.message}. Already visible, and left as they are: ${there}`, {
-      retriable: error.retriable,
-      cause: error,
-    })
+interface Destination {
+  readonly sink: Sink
+  readonly output: number
+}
+
+/** Makes every output visible, each as a whole; when a later one fails for good, the error names those that are. */
+async function finalise(job: JobSnapshot, outputs: readonly Destination[]): Promise<JobEvent> {
+  const results: SinkResult[] = []
+  for (const { sink, output } of outputs) {
+    try {
+      results.push(await sink.finalise(sinkJob(job, output), job.written_rows, deadline(job) ?? undefined))
+    } catch (error) {
+      if (!results.length || !(error instanceof ConnectorError)) throw error
+      throw new ConnectorError(error.code, `${error.message}. ${alreadyVisible(results)}`, {
+        retriable: error.retriable,
+        cause: error,
+      })
+    }
   }
+  return { type: 'finalised', results, at: Date.now() }
+}
+
+/**
+ * The deadline has come while the result was being made visible. What a try that failed has left is known to the destination
+ * alone (a commit may have come through whose answer was lost), and only to one that cannot become visible later: so first
+ * everything staged is discarded, which is harmless to a result that is there, and then each output is asked for it.
+ */
+async function takeBack(job: JobSnapshot, outputs: readonly Destination[]): Promise<JobEvent> {
+  const results: SinkResult[] = []
+  for (const { sink, output } of outputs) {
+    await sink.discard(sinkJob(job, output))
+    try {
+      results.push(await sink.finalise(sinkJob(job, output), job.written_rows))
+    } catch (error) {
+      if (!(error instanceof ConnectorError) || error.retriable) throw error
+    }
+  }
+  if (results.length === outputs.length) return { type: 'finalised', results, at: Date.now() }
+  const error = timeoutError(
+    job,
+    results.length ? alreadyVisible(results) : 'the result was ready, and could not be made visible',
+  )
+  return { type: 'failed', error, at: Date.now() }
+}
+
+function alreadyVisible(results: readonly SinkResult[]): string {
+  return `Already visible, and left as they are: ${results.map(({ location }) => location).join(', ')}`
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof ConnectorError && error.retriable
+}
+
+/** Whether the job's deadline has passed, by so much. */
+function isLate(job: JobSnapshot, byMs = 0): boolean {
+  const end = deadline(job)
+  return end !== null && Date.now() >= end + byMs
 }
 
 function attemptsBefore(job: JobSnapshot, output: number): SinkJob[] {
   return Array.from({ length: job.attempt - 1 }, (_, i) => sinkJob({ ...job, attempt: i + 1 }, output))
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer)
-        resolve()
-      },
-      { once: true },
-    )
-  })
 }

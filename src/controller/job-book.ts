@@ -6,7 +6,7 @@ import type { ProgressEntry } from '../../topics/progress.ts'
 import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'
 import { chooseLanes } from '../job/lanes.ts'
-import { deadline, isActive, isOutlived, type JobEvent, next } from '../job/machine.ts'
+import { deadline, isActive, isOutlived, type JobEvent, next, timeoutError } from '../job/machine.ts'
 import { type LivePools, lack, MOVE_AFTER_MS, poolFor, shouldMove } from '../job/pools.ts'
 import { delivery, stageError, totals } from '../job/progress.ts'
 import { newJob, type Origin, plannedByApi, submittedJobId } from './command-record.ts'
@@ -177,15 +177,16 @@ export class JobBook {
     }
   }
 
-  /** Fails what is past its deadline. */
+  /**
+   * Fails what is past its deadline; but not what is `completing`: only the destination knows whether the result is visible
+   * already, so that duty keeps the deadline itself.
+   */
   expire(at: number): void {
     for (const job of [...this.active(), ...this.#open.stalled()]) {
       const end = deadline(job)
       if (end === null || at < end || job.status === 'completing') continue
-      const message = job.waiting_for
-        ? `not finished within ${job.config.timeout_minutes} minutes: ${job.waiting_for.message}`
-        : `not finished ${job.config.timeout_minutes} minutes after it started; raise config.timeout_minutes or parallelism`
-      this.apply(job.job_id, { type: 'failed', error: { code: 'timeout', message }, at })
+      const error = timeoutError(job, job.waiting_for?.message ?? 'raise config.timeout_minutes or parallelism')
+      this.apply(job.job_id, { type: 'failed', error, at })
     }
   }
 

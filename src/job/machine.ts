@@ -155,6 +155,11 @@ export function deadline(job: JobSnapshot): number | null {
   return from === undefined || isTerminal(job.status) ? null : Number(from) + job.config.timeout_minutes * 60_000
 }
 
+/** Why a job that is past its deadline failed. `state` says what it was at, or what to do. */
+export function timeoutError(job: JobSnapshot, state: string): JobError {
+  return { code: 'timeout', message: `not finished within ${job.config.timeout_minutes} minutes: ${state}` }
+}
+
 /** Whether a finished job, with nothing left to clean up, has been kept for its time. */
 export function isOutlived(job: JobSnapshot, ttlHours: number, at: number): boolean {
   return job.finished_at !== null && duty(job) === null && at >= Number(job.finished_at) + ttlHours * 3_600_000

@@ -27,10 +27,10 @@ export class Lane {
   readonly partition: number
   readonly #feed: LaneFeed
   readonly #revoked = new AbortController()
+  readonly #ending = new AbortController()
   #queue: LaneRecord[] = []
   #queuedBytes = 0
   #paused = false
-  #draining = false
   #wake: (() => void) | null = null
   #emptied = Promise.withResolvers<void>()
 
@@ -45,9 +45,13 @@ export class Lane {
     return this.#revoked.signal
   }
 
-  /** No more records will come: the partition is gone or the process is stopping. */
+  /** Aborts when no more records will come: the partition is gone, or the process is stopping. Nothing is to be waited for then. */
+  get ending(): AbortSignal {
+    return this.#ending.signal
+  }
+
   get ended(): boolean {
-    return this.#draining || this.#revoked.signal.aborted
+    return this.#ending.signal.aborted
   }
 
   /**
@@ -105,13 +109,14 @@ export class Lane {
   /** For the consumer: the partition is gone. */
   revoke(): void {
     this.#revoked.abort()
+    this.#ending.abort()
     this.#clear()
     this.#signal()
   }
 
   /** For the consumer: the process is stopping; what was already handed out may still be finished and committed. */
   drain(): void {
-    this.#draining = true
+    this.#ending.abort()
     this.#emptyNow()
     this.#signal()
   }

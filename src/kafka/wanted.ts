@@ -14,3 +14,25 @@ export async function wantedJob(views: Views, id: Pick<ChunkId, 'jobId' | 'attem
   const newer = views.jobs.get(id.jobId)
   return newer && !isTerminal(newer.status) && newer.attempt === id.attempt ? newer : null
 }
+
+/** Runs `work` with a signal that aborts when the job is over, or has another attempt. */
+export async function untilOver<T>(
+  views: Views,
+  job: JobSnapshot,
+  work: (over: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController()
+  const look = (now: JobSnapshot | undefined): void => {
+    if (!now || isTerminal(now.status) || now.attempt !== job.attempt) over.abort()
+  }
+  const onJob = (change: JobSnapshot): void => {
+    if (change.job_id === job.job_id) look(change)
+  }
+  views.changes.on('job', onJob)
+  try {
+    look(views.jobs.get(job.job_id))
+    return await work(over.signal)
+  } finally {
+    views.changes.off('job', onJob)
+  }
+}

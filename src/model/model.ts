@@ -55,9 +55,13 @@ export type ModelErrorCode =
   | 'output_shape'
   | 'model_missing'
   | 'model_corrupt'
+  | 'model_store_unavailable'
   | 'model_store_unsupported'
 
-/** What models and their store throw. None of them is retriable but `out_of_memory`, on another machine or with a smaller batch. */
+/**
+ * What models and their store throw. None of them passes by itself but `model_store_unavailable`; `out_of_memory` may not come
+ * on another machine or with a smaller batch.
+ */
 export class ModelError extends Error {
   readonly code: ModelErrorCode
 

@@ -1,7 +1,7 @@
 // Model bytes by content: the API puts them at registration, scorers get them before a job's first chunk. The record on
 // models.v1 carries the name and the hash, so any process that sees the same root finds the same bytes.
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ModelError } from './model.ts'
@@ -16,7 +16,10 @@ export interface StoredModel {
 export interface ModelStore {
   /** The bytes are durable when it returns. Putting the same bytes again changes nothing, and mends a damaged copy. */
   put(bytes: Uint8Array): Promise<StoredModel>
-  /** Throws `ModelError`: `model_missing`, or `model_corrupt` when the bytes do not have that hash. */
+  /**
+   * Throws `ModelError`: `model_missing`; `model_corrupt` when the bytes do not have that hash; `model_store_unavailable` when
+   * the store does not answer, which may pass.
+   */
   get(location: string, sha256: string): Promise<Uint8Array>
 }
 
@@ -58,8 +61,8 @@ async function put(directory: string, bytes: Uint8Array): Promise<StoredModel> {
     }
     await rename(temporary, path)
   } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
+    await rm(temporary, { force: true }).catch(() => {})
+    throw unavailable(directory, error)
   }
   // The rename itself must survive a power cut: it is an entry of the directory, which has a sync of its own.
   const parent = await open(dirname(path), 'r')
@@ -78,6 +81,7 @@ async function get(directory: string, location: string, sha256: string): Promise
   }
   const bytes = await readIfThere(join(directory, location))
   if (!bytes) {
+    await requireStore(directory)
     throw new ModelError(
       'model_missing',
       `model ${location} is not in the store ${directory}; API and scorers need the same MODEL_STORE, or register it again`,
@@ -98,8 +102,25 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
     return await readFile(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+    throw unavailable(dirname(path), error)
   }
+}
+
+/**
+ * A store without a single model is a directory whose volume is not mounted: the model that is looked for was put there, like
+ * any other, before its record was written.
+ */
+async function requireStore(directory: string): Promise<void> {
+  const names = await readdir(directory).catch((error) => {
+    throw unavailable(directory, error)
+  })
+  if (!names.some((name) => name.endsWith('.onnx')))
+    throw unavailable(directory, new Error('it is empty; is its volume mounted?'))
+}
+
+function unavailable(directory: string, error: unknown): ModelError {
+  const message = `the model store ${directory} does not answer: ${(error as Error).message}`
+  return new ModelError('model_store_unavailable', message, { cause: error })
 }
 
 function hash(bytes: Uint8Array): string {

@@ -1,10 +1,11 @@
 // One read of a job's query: rows out of the database, as columnar chunks into the job's lanes, at most a window ahead of
 // scoring. The outlet tells the ledger what is in Kafka.
-import { ConnectorError } from '../../connectors/connector.ts'
+import { ConnectorError, type ReadOptions } from '../../connectors/connector.ts'
 import type { ColumnBatch } from '../../topics/columns.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import { encodeColumns } from '../../topics/payload.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
+import { Backoff, OWN_PATIENCE_MS } from '../backoff.ts'
 import { drainedLanes } from '../kafka/drained-lanes.ts'
 import type { ProcessContext } from '../process.ts'
 import { Wakeup } from '../wakeup.ts'
@@ -27,7 +28,7 @@ export async function readAll(
   context: ProcessContext,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { views, connectors, config } = context
+  const { views, config } = context
   if (!job.plan) throw new Error(`job ${job.job_id} has no plan`)
   const { failed } = outlet
   const window = new LaneWindow(job.lanes, job.config.batch_size)
@@ -65,7 +66,7 @@ export async function readAll(
       outlet.report()
       // A scorer that died between its commit and its report left nothing to score that would be reported.
       if (!(await moved.waitAtMost(QUIET_MS)))
-        for (const lane of await drainedLanes(context.client, job)) window.drained(lane)
+        for (const lane of await lookForDrained(job, context)) window.drained(lane)
       current = window.freeLane()
     }
     failed.throwIfAborted()
@@ -82,7 +83,7 @@ export async function readAll(
       signal,
       ...(outlet.keyset ? { keyset: outlet.keyset } : {}),
     }
-    for await (const batch of connectors.source.read(job.input, options)) {
+    for await (const batch of patientRead(job, options, context)) {
       if (signal.aborted) return false
       read += BigInt(batch.rows)
       if (read > BigInt(config.maxInputRows)) throw tooManyRows(config.maxInputRows)
@@ -101,6 +102,40 @@ export async function readAll(
     views.changes.off('progress', onProgress)
     signal.removeEventListener('abort', stop)
     failed.removeEventListener('abort', stop)
+  }
+}
+
+/** The look is for flow control only: a broker that is away must not cost the read, which waits for it anyway. */
+async function lookForDrained(job: JobSnapshot, { client, log }: ProcessContext): Promise<number[]> {
+  return drainedLanes(client, job).catch((error: Error) => {
+    log.warn({ jobId: job.job_id, err: error }, 'cannot see what is scored; looking again')
+    return []
+  })
+}
+
+/**
+ * The query's rows. As long as it has given none it can be asked again without anybody noticing: a database that restarts,
+ * or has no connection free, is waited for.
+ */
+async function* patientRead(
+  job: JobSnapshot,
+  options: ReadOptions,
+  { connectors, log }: ProcessContext,
+): AsyncGenerator<ColumnBatch> {
+  const backoff = new Backoff(OWN_PATIENCE_MS)
+  for (let begun = false; ; ) {
+    try {
+      for await (const batch of connectors.source.read(job.input, options)) {
+        begun = true
+        yield batch
+      }
+      return
+    } catch (error) {
+      const passing = error instanceof ConnectorError && error.retriable
+      if (begun || !passing) throw error
+      log.warn({ jobId: job.job_id, attempt: job.attempt, err: error }, 'the query could not begin; trying again')
+      if (!(await backoff.wait(options.signal))) throw error
+    }
   }
 }
 

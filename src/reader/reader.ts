@@ -9,7 +9,7 @@ import { type ReadTask, readCodec, readsTopic } from '../../topics/reads.ts'
 import type { Lane } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
-import { wantedJob } from '../kafka/wanted.ts'
+import { untilOver, wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { type Ending, type ReadSignals, runKeyedRead } from './keyed-read.ts'
 import { LaneSenders } from './lane-senders.ts'
@@ -76,7 +76,7 @@ async function perform(
     if (ending !== 'interrupted') return ending === 'over'
     // Two heartbeats: a process that was paused learns in this time that the task is another's now, and a database that
     // restarts comes back.
-    const ended = AbortSignal.any([stop, lane.revoked])
+    const ended = AbortSignal.any([stop, lane.ending])
     await pause(context.client.sessionTimeoutMs / 2, undefined, { signal: ended }).catch(() => {})
     if (lane.ended) return false
   }
@@ -104,17 +104,8 @@ async function runTask(task: ReadTask, context: ProcessContext, stop: AbortSigna
   const { views } = context
   const job = await wantedJob(views, { jobId: task.job_id, attempt: task.attempt })
   if (!job || isRead(job, context)) return 'over'
-  const cancelled = new AbortController()
-  const onJob = (change: JobSnapshot): void => {
-    if (change.job_id === job.job_id && (isTerminal(change.status) || change.attempt !== job.attempt)) cancelled.abort()
-  }
-  views.changes.on('job', onJob)
-  try {
-    const run = job.input.key_column === null ? runRead : runKeyedRead
-    return await run(job, context, { stop, cancelled: cancelled.signal })
-  } finally {
-    views.changes.off('job', onJob)
-  }
+  const run = job.input.key_column === null ? runRead : runKeyedRead
+  return untilOver(views, job, (cancelled) => run(job, context, { stop, cancelled }))
 }
 
 /** A read that cannot be resumed: the first reader to claim the attempt is the only one. */

@@ -6,13 +6,14 @@ import type { JobSnapshot } from '../../topics/jobs.ts'
 import { isTerminal } from '../../topics/jobs.ts'
 import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
 import { scoredHeaders, scoredTopics, sinkKind } from '../../topics/scored.ts'
+import { Backoff, SHARED_PATIENCE_MS } from '../backoff.ts'
 import { ConfigError } from '../config.ts'
 import { deadRecord } from '../kafka/dead-record.ts'
 import { scorerGroup } from '../kafka/drained-lanes.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import type { OutgoingRecord } from '../kafka/producer.ts'
-import { wantedJob } from '../kafka/wanted.ts'
+import { untilOver, wantedJob } from '../kafka/wanted.ts'
 import { ModelError } from '../model/model.ts'
 import { requireProviders } from '../model/session.ts'
 import { openModelStore } from '../model/store.ts'
@@ -61,7 +62,9 @@ async function runLane(lane: Lane, models: LoadedModels, context: ProcessContext
     let since = performance.now()
     for (const record of records) {
       if (lane.revoked.aborted) return
-      scored.push(...(await scoreRecord(record, lane, ledgers, models, context)))
+      const outgoing = await scoreRecord(record, lane, ledgers, models, context)
+      if (outgoing === null) return
+      scored.push(...outgoing)
       if (record !== records.at(-1) && performance.now() - since < SEND_MS) continue
       if (lane.revoked.aborted) return
       if (scored.length) await context.producer.send(scored)
@@ -74,29 +77,39 @@ async function runLane(lane: Lane, models: LoadedModels, context: ProcessContext
   }
 }
 
-/** What a chunk becomes in the scored topic; nothing if it is not wanted any more. */
+/** What a chunk becomes in the scored topic; nothing if it is not wanted any more; null if the lane ended before it was scored. */
 async function scoreRecord(
   record: LaneRecord,
   lane: Lane,
   ledgers: LaneLedgers,
   models: LoadedModels,
   context: ProcessContext,
-): Promise<OutgoingRecord[]> {
+): Promise<OutgoingRecord[] | null> {
   let header: ChunkHeader
   try {
     header = parseChunkHeaders(record.headers)
   } catch (error) {
     return [deadRecord(record, lane, (error as Error).message)]
   }
-  const job = await wantedJob(context.views, header)
-  if (!job || ledgers.hasFailed(job)) return []
-  try {
-    return await scoreWanted(header, record, job, lane, ledgers, models, context)
-  } catch (error) {
-    // What the model or the chunk's bytes are to blame for ends the job; anything else the process, and the lane moves.
-    if (!(error instanceof ModelError || error instanceof ChunkError)) throw error
-    await ledgers.fail(job, { code: error.code, message: error.message, retriable: false })
-    return []
+  const backoff = new Backoff(SHARED_PATIENCE_MS)
+  for (;;) {
+    const job = await wantedJob(context.views, header)
+    if (!job || ledgers.hasFailed(job)) return []
+    try {
+      return await scoreWanted(header, record, job, lane, ledgers, models, context)
+    } catch (error) {
+      // What the model or the chunk's bytes are to blame for ends the job; anything else the process, and the lane moves.
+      if (!(error instanceof ModelError || error instanceof ChunkError)) throw error
+      const { code, message } = error
+      if (code === 'model_store_unavailable') {
+        context.log.warn({ jobId: job.job_id, lane: lane.partition, err: error }, 'waiting for the model')
+        const again = await untilOver(context.views, job, (over) => backoff.wait(AbortSignal.any([lane.ending, over])))
+        if (lane.ended) return null
+        if (again || !(await wantedJob(context.views, header))) continue
+      }
+      await ledgers.fail(job, { code, message, retriable: false })
+      return []
+    }
   }
 }
 

@@ -3,13 +3,13 @@
 import { ConnectorError } from '../../connectors/connector.ts'
 import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import { parseScoredHeaders, type SinkKind, scoredTopics, sinkKind } from '../../topics/scored.ts'
+import { Backoff, SHARED_PATIENCE_MS } from '../backoff.ts'
 import { deadRecord } from '../kafka/dead-record.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
-import { wantedJob } from '../kafka/wanted.ts'
+import { untilOver, wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
-import { Backoff } from './backoff.ts'
 import { LaneJob } from './lane-job.ts'
 
 /** Bytes taken at once: what goes into one transaction of a table. Larger ones cost memory, smaller ones round trips. */
@@ -36,7 +36,7 @@ export async function startSink(context: ProcessContext): Promise<RunningRole> {
 
 async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Promise<void> {
   const state: LaneState = { kind, jobs: new Map(), broken: new Set() }
-  const backoff = new Backoff()
+  const backoff = new Backoff(SHARED_PATIENCE_MS)
   try {
     await tellAgain(lane, state, context)
     for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
@@ -59,20 +59,31 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
  * anybody: so whoever takes the lane over asks what is durable, and says it again.
  */
 async function tellAgain(lane: Lane, state: LaneState, context: ProcessContext): Promise<void> {
-  for (const job of context.views.jobs.values()) {
+  for (const job of context.views.activeJobs()) {
     if (job.status !== 'running' || !job.lanes.includes(lane.partition)) continue
-    for (const output of outputsOf(job, state.kind)) {
-      try {
-        const laneJob = await LaneJob.open(job, output, lane, context)
-        await laneJob.tellIfDone()
-        await laneJob.close()
-      } catch (error) {
-        // A destination that fails now is met again, and waited for, when there is something to write.
-        if (!(error instanceof ConnectorError)) throw error
-        context.log.debug({ jobId: job.job_id, lane: lane.partition, err: error }, 'nothing to tell again')
-      }
+    for (const output of outputsOf(job, state.kind)) await tellAgainOf(job, output, lane, context)
+  }
+}
+
+async function tellAgainOf(job: JobSnapshot, output: number, lane: Lane, context: ProcessContext): Promise<void> {
+  const backoff = new Backoff(SHARED_PATIENCE_MS)
+  for (;;) {
+    try {
+      const laneJob = await LaneJob.open(job, output, lane, context)
+      await laneJob.tellIfDone()
+      return await laneJob.close()
+    } catch (error) {
+      if (!(error instanceof ConnectorError)) throw error
+      // What fails for good is met again when there is something to write.
+      if (!error.retriable || !(await waitFor(job, lane, backoff, context))) return
+      context.log.warn({ jobId: job.job_id, lane: lane.partition, err: error }, 'asking again what is durable')
     }
   }
+}
+
+/** Waits before a destination is tried again, for as long as the job and the lane are ours to serve. */
+function waitFor(job: JobSnapshot, lane: Lane, backoff: Backoff, { views }: ProcessContext): Promise<boolean> {
+  return untilOver(views, job, (over) => backoff.wait(AbortSignal.any([lane.ending, over])))
 }
 
 /** Which of the job's outputs this kind of sink writes. */
@@ -160,7 +171,7 @@ async function settle(
 ): Promise<void> {
   await context.views.caughtUp()
   if (!isOver(job, context)) {
-    const patient = failure.retriable && (await backoff.wait(lane))
+    const patient = failure.retriable && (await waitFor(job, lane, backoff, context))
     context.log.warn(
       {
         jobId: job.job_id,
@@ -172,7 +183,7 @@ async function settle(
       },
       'sink failed',
     )
-    if (!patient && !lane.ended) {
+    if (!patient && !lane.ended && !isOver(job, context)) {
       state.broken.add(keyOf(job))
       await new Ledger(context, job, 'sink', lane.partition).fail({
         code: failure.code,

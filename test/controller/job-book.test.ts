@@ -461,7 +461,7 @@ describe('deadlines', () => {
       error: { code: 'timeout' },
       finished_at: BigInt(end),
     })
-    expect(book.get('batch-1')?.error?.message).toMatch(/^not finished 60 minutes after it started;/)
+    expect(book.get('batch-1')?.error?.message).toMatch(/^not finished within 60 minutes: raise/)
   })
 
   test('waiting costs no time, and a result that is being made visible is left alone', () => {

@@ -42,6 +42,8 @@ export type JsonObject = Record<string, any>
 export interface RoleProcess {
   readonly role: Role
   readonly pid: number
+  /** Where it listens, if it does. */
+  readonly url: string | undefined
   /** What it has logged so far. */
   readonly log: string[]
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: number | null; signal: string | null }>
@@ -52,6 +54,8 @@ export interface ServiceOptions {
   readonly settings?: Record<string, string>
   /** How many processes of a role; one by default. */
   readonly roles?: Partial<Record<Role, number>>
+  /** Servers of the test's own, to be stopped and started; by default those that all test files share. */
+  readonly servers?: { readonly brokers: string; readonly databaseUrl: string }
 }
 
 const everyProcess: RoleProcess[] = []
@@ -63,13 +67,14 @@ afterEach(({ task }) => {
 })
 
 /** Starts a service; everything it started is stopped when the test file ends. Call it in beforeAll. */
-export async function startService({ name, settings = {}, roles = {} }: ServiceOptions): Promise<Service> {
-  const databaseUrl = await freshDatabase(name)
+export async function startService({ name, settings = {}, roles = {}, servers }: ServiceOptions): Promise<Service> {
+  const databaseUrl = servers?.databaseUrl ?? (await freshDatabase(name))
+  const brokers = servers?.brokers ?? kafkaBrokers()
   const prefix = freshPrefix(name)
   const dataDir = mkdtempSync(join(tmpdir(), `scoreline-${name}-`))
   const environment = {
     ...process.env,
-    KAFKA_BROKERS: kafkaBrokers(),
+    KAFKA_BROKERS: brokers,
     KAFKA_TOPIC_PREFIX: prefix,
     // A killed process is missed after this long; the default of ten seconds would only make the tests slow.
     KAFKA_SESSION_TIMEOUT_MS: '6000',
@@ -79,7 +84,7 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
     LOG_LEVEL: 'info',
     ...settings,
   }
-  const running: (RoleProcess & { child: ChildProcess; url: string | undefined })[] = []
+  const running: (RoleProcess & { child: ChildProcess })[] = []
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 })
   // The database is dropped while the pool may still be open.
   pool.on('error', () => {})
@@ -158,7 +163,7 @@ export async function startService({ name, settings = {}, roles = {} }: ServiceO
       const isJson = response.headers.get('content-type')?.includes('json')
       return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers }
     },
-    kafka: () => new Kafka({ clientId: 'test', brokers: [kafkaBrokers()], logLevel: logLevel.NOTHING }),
+    kafka: () => new Kafka({ clientId: 'test', brokers: [brokers], logLevel: logLevel.NOTHING }),
     processes: (role) => running.filter((entry) => entry.role === role),
     start,
   }

@@ -1,5 +1,5 @@
 // The model store: what is put comes back, what is damaged or gone is said to be.
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -46,10 +46,26 @@ test('damaged bytes are model_corrupt until they are put again', async () => {
 
 test('a model that is not there is model_missing, and no location leads out of the store', async () => {
   const store = await openModelStore(join(root, 'missing'))
+  await store.put(bytes)
   const sha256 = '0'.repeat(64)
   for (const location of [`${sha256}.onnx`, '../damaged/x', '/etc/passwd', '']) {
     await expect(store.get(location, sha256)).rejects.toMatchObject({ code: 'model_missing' })
   }
+})
+
+test('a store that does not answer, or is empty like a volume that is not mounted, is model_store_unavailable', async () => {
+  const directory = join(root, 'away')
+  const store = await openModelStore(directory)
+  const { location, sha256 } = await store.put(bytes)
+  const unavailable = { code: 'model_store_unavailable', message: expect.stringContaining(directory) }
+  await rename(directory, `${directory}.moved`)
+  await expect(store.get(location, sha256)).rejects.toMatchObject(unavailable)
+  await expect(store.put(bytes)).rejects.toMatchObject(unavailable)
+  await mkdir(directory)
+  await expect(store.get(location, sha256)).rejects.toMatchObject(unavailable)
+  await rmdir(directory)
+  await rename(`${directory}.moved`, directory)
+  expect(Buffer.from(await store.get(location, sha256)).equals(bytes)).toBe(true)
 })
 
 test('an S3 root says that it is not supported yet', async () => {

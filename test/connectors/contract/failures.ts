@@ -89,6 +89,12 @@ function crashContract(world: OpenWorld, dyingSink: DyingSink): void {
         if (world.visibility === 'whole') expect(allowed).toContainEqual(seen)
         expect(new Set(seen).size).toBe(seen?.length ?? 0)
         expect(await world.leftovers(run.job)).toEqual([])
+        // Who finalises after that is told of the result that is there, or that there will be none.
+        const late = world.openSink().finalise(run.job, totalRows(run.job))
+        await late.then(
+          () => expect(seen).toEqual(result),
+          (error) => expect(error).toMatchObject(PERMANENT),
+        )
       })
     },
   )

@@ -1,0 +1,166 @@
+// What the controller does outside itself when a job's deadline comes while its result is being made visible, on real
+// destinations: the job fails with nothing visible, or its result is there after all.
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import pg from 'pg'
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Sink } from '../../connectors/connector.ts'
+import { type Connectors, openConnectors } from '../../connectors/index.ts'
+import { quoteText } from '../../connectors/postgres/identifiers.ts'
+import { Duties, type DutyOutcome, type Work } from '../../src/controller/duties.ts'
+import type { JobEvent } from '../../src/job/machine.ts'
+import { sinkJob } from '../../src/job/sink-job.ts'
+import { BARE_OUTPUT, type JobOutput, type JobSnapshot } from '../../topics/jobs.ts'
+import { freshDatabase } from '../harness/servers.ts'
+import { running } from '../job/snapshots.ts'
+
+let connectors: Connectors
+let database: pg.Client
+let directory: string
+let duties: Duties
+const outcomes = new Map<string, (event: DutyOutcome['event']) => void>()
+
+beforeAll(async () => {
+  const url = await freshDatabase('duties')
+  database = new pg.Client({ connectionString: url })
+  await database.connect()
+  directory = mkdtempSync(join(tmpdir(), 'scoreline-duties-'))
+  connectors = openConnectors({
+    connections: { warehouse: url },
+    outputRoots: [`${pathToFileURL(directory).href}/`],
+    s3: { endpoint: null, region: 'us-east-1' },
+    kafka: { brokers: [], topicPrefix: '', registryUrl: null },
+  })
+  const world = { ...connectors, findModel: async () => undefined, maxInputRows: 1, webhookProblems: async () => [] }
+  const report = ({ jobId, event }: DutyOutcome): void => outcomes.get(jobId)?.(event)
+  duties = new Duties(() => world, report, pino({ level: 'silent' }))
+})
+
+afterAll(async () => {
+  await duties.stop()
+  await connectors.close()
+  await database.end()
+})
+
+const table = (name: string): JobOutput => ({
+  ...BARE_OUTPUT,
+  destination: 'table',
+  connection: 'warehouse',
+  table_name: `public.${name}`,
+  mode: 'overwrite',
+})
+const files = (name: string): JobOutput => ({ ...BARE_OUTPUT, destination: 'parquet', path: name, mode: 'overwrite' })
+
+/** A job without rows whose lanes are all done: it only has to be made visible. It has so long to go. */
+async function ready(name: string, outputs: JobOutput[], leftMs: number): Promise<JobSnapshot> {
+  const job = running({
+    job_id: `batch-${name}`,
+    status: 'completing',
+    outputs,
+    started_at: BigInt(Date.now() + leftMs - 60 * 60_000),
+  })
+  const plan = job.plan && { ...job.plan, output_columns: outputs.map(() => job.plan?.scored_columns ?? []) }
+  const planned = { ...job, plan }
+  for (const output of outputs.keys()) {
+    const [sink, one] = [sinkOf(planned, output), sinkJob(planned, output)]
+    await sink.prepare(one)
+    for (const lane of job.lanes) {
+      const writer = await sink.openLane(one, lane)
+      await writer.end()
+      await writer.close()
+    }
+  }
+  return planned
+}
+
+function sinkOf(job: JobSnapshot, output: number): Sink {
+  return connectors.sinkFor((job.outputs[output] as JobOutput).destination) as Sink
+}
+
+function outcome(job: JobSnapshot, duty: Work): Promise<JobEvent> {
+  return new Promise((resolve) => {
+    outcomes.set(job.job_id, (event) => resolve(event as JobEvent))
+    duties.start(job, duty)
+  })
+}
+
+async function exists(name: string): Promise<boolean> {
+  const { rows } = await database.query('SELECT to_regclass($1) IS NOT NULL AS found', [`public.${name}`])
+  return rows[0].found
+}
+
+async function staged(): Promise<number> {
+  const { rows } = await database.query(`SELECT FROM pg_class WHERE relname LIKE 'stage%' AND relkind = 'r'`)
+  return rows.length
+}
+
+describe.each([
+  ['table', table],
+  ['files', files],
+])('%s, past the deadline', (kind, output) => {
+  test('a result that nobody has made visible is taken back', async () => {
+    const job = await ready(`${kind}_late`, [output(`${kind}_late`)], -1)
+    expect(await outcome(job, 'finalise')).toMatchObject({
+      type: 'failed',
+      error: { code: 'timeout', message: expect.stringContaining('could not be made visible') },
+    })
+    expect(await staged()).toBe(0)
+    expect(await exists('table_late')).toBe(false)
+    // Nor does anybody who is late make it visible.
+    await expect(sinkOf(job, 0).finalise(sinkJob(job, 0), 0n)).rejects.toMatchObject({ retriable: false })
+  })
+
+  test('a result that is visible, though the controller never heard so, is the job’s', async () => {
+    const job = await ready(`${kind}_seen`, [output(`${kind}_seen`)], -1)
+    const result = await sinkOf(job, 0).finalise(sinkJob(job, 0), 0n)
+    expect(await outcome(job, 'finalise')).toMatchObject({ type: 'finalised', results: [result] })
+  })
+})
+
+test('of two outputs the one that is visible stays, and the error names it', async () => {
+  const job = await ready('half', [table('half_seen'), files('half_late')], -1)
+  await sinkOf(job, 0).finalise(sinkJob(job, 0), 0n)
+  expect(await outcome(job, 'finalise')).toMatchObject({
+    type: 'failed',
+    error: {
+      code: 'timeout',
+      message: expect.stringMatching(/Already visible, and left as they are: public.half_seen$/),
+    },
+  })
+  expect([await exists('half_seen'), await staged()]).toEqual([true, 0])
+})
+
+test('a target that others have locked until the deadline keeps its rows, also when they let go', async () => {
+  await database.query('CREATE TABLE locked AS SELECT 7::bigint AS label')
+  const job = await ready('locked', [table('locked')], 1_500)
+  await database.query('BEGIN; LOCK TABLE locked IN ROW EXCLUSIVE MODE')
+  const event = await outcome(job, 'finalise')
+  await database.query('COMMIT')
+  expect(event).toMatchObject({ type: 'failed', error: { code: 'timeout' } })
+  expect((await database.query('SELECT label::int FROM locked')).rows).toEqual([{ label: 7 }])
+  expect(await staged()).toBe(0)
+})
+
+test('what is not the job’s duty any more is not tried again', async () => {
+  const job = running({
+    job_id: 'batch-given-up',
+    status: 'preparing',
+    prepared_attempt: 0,
+    outputs: [table('given_up')],
+  })
+  // Somebody holds the lock that preparing the job waits for: it gives up and is to be tried again.
+  await database.query(`SELECT pg_advisory_lock(hashtextextended(${quoteText(`scoreline job ${job.job_id}`)}, 0))`)
+  const given = outcome(job, 'prepare')
+  await expect
+    .poll(
+      async () => (await database.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)).rowCount,
+    )
+    .toBe(1)
+  duties.changed({ ...job, status: 'cancelled' })
+  await database.query(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)
+  expect(await given).toBeNull()
+  await database.query('SELECT pg_advisory_unlock_all()')
+})
