@@ -5,7 +5,7 @@ import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'
-import { chooseLanes } from '../job/lanes.ts'
+import { chooseLanes, laneCount } from '../job/lanes.ts'
 import { deadline, isActive, isOutlived, type JobEvent, next, timeoutError } from '../job/machine.ts'
 import { type LivePools, lack, MOVE_AFTER_MS, poolFor, shouldMove } from '../job/pools.ts'
 import { delivery, stageError, totals } from '../job/progress.ts'
@@ -200,7 +200,7 @@ export class JobBook {
         const pool = poolFor(job.config.accelerator, live)
         if (pool === null) this.apply(job.job_id, { type: 'waits', lack: lack(job, [], live), at })
         else {
-          const lanes = chooseLanes([...elsewhere, ...this.#open.active()], LANES, job.config.parallelism)
+          const lanes = chooseLanes([...elsewhere, ...this.#open.active()], LANES, laneCount(job))
           this.apply(job.job_id, { type: 'admitted', pool, lanes, at })
         }
       }

@@ -213,10 +213,13 @@ describe('admission', () => {
     expect(book.get(jobIdOfKey('acme', 'k1'))?.status).toBe('preparing')
   })
 
+  /** Has more chunks than lanes. */
+  const LARGE = { ...BODY, config: { batch_size: 100 } }
+
   test('lanes are the least loaded of all jobs, also those of other controllers', () => {
     const elsewhere = running({ job_id: 'batch-far', tenant_id: 'far', lanes: [0, 1, 2, 3] })
     const book = new JobBook([running({ lanes: [4, 5] })], LIMITS)
-    book.command(submit('k1'), ORIGIN, 5_000)
+    book.command(submit('k1', 'acme', LARGE), ORIGIN, 5_000)
     // What is seen everywhere may be older than the book's own jobs.
     book.admit([elsewhere, running({ lanes: [6, 7, 8, 9] })], 6_000, CPU)
     expect(jobIn(book, jobIdOfKey('acme', 'k1'))).toMatchObject({ lanes: [6, 7, 8, 9], started_at: 6_000n })
@@ -224,7 +227,7 @@ describe('admission', () => {
 
   test('jobs that start together do not take the same lanes', () => {
     const book = new JobBook([], LIMITS)
-    for (const key of ['k1', 'k2']) book.command(submit(key), ORIGIN, 5_000)
+    for (const key of ['k1', 'k2']) book.command(submit(key, 'acme', LARGE), ORIGIN, 5_000)
     book.admit([], 6_000, CPU)
     expect(new Set(book.open().flatMap(({ lanes }) => lanes)).size).toBe(8)
   })

@@ -1,9 +1,9 @@
 // Which lanes a job gets: the least loaded ones.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { chooseLanes } from '../../src/job/lanes.ts'
+import { chooseLanes, laneCount } from '../../src/job/lanes.ts'
 import { isTerminal, JOB_STATUSES } from '../../topics/jobs.ts'
-import { running } from './snapshots.ts'
+import { PLAN, running } from './snapshots.ts'
 
 const TOTAL = 8
 
@@ -48,4 +48,14 @@ test('a finished job does not weigh on its lanes, also before they are cleaned',
 
 test('of more lanes than there are, all', () => {
   expect(chooseLanes([], 3, 16)).toEqual([0, 1, 2])
+})
+
+test.each([
+  ['as many as it has chunks', { total_rows: 250n }, 3],
+  ['one, if it has no rows', { total_rows: 0n }, 1],
+  ['at most its parallelism', { total_rows: 100_000n }, 4],
+  ['its parallelism, when its rows are estimated', { total_rows: 10n, rows_estimated: true }, 4],
+])('a job gets %s', (_, plan, lanes) => {
+  const { config } = running()
+  expect(laneCount({ plan: { ...PLAN, ...plan }, config: { ...config, batch_size: 100, parallelism: 4 } })).toBe(lanes)
 })
