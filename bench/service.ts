@@ -21,6 +21,8 @@ export interface BenchService {
   readonly pids: readonly number[]
   /** Runs a job over all rows to its end. Throws when it does not complete with every row. */
   run(label: string, output: object, input?: object): Promise<Measured>
+  /** Runs a job over all rows: from the request until its end is heard of, in ms since 1970. Throws when it does not complete. */
+  time(output: object): Promise<{ readonly jobId: string; readonly from: number; readonly to: number }>
   stop(): Promise<void>
 }
 
@@ -68,9 +70,8 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     await dataDir.remove()
   }
 
-  async function run(label: string, output: object, input: object = {}): Promise<Measured> {
-    const bare = await bareScoring()
-    const before = await processCosts(pids)
+  /** Submits, and waits for the end of the event stream. */
+  async function toEnd(output: object, input: object): Promise<string> {
     const { job_id } = await call(url, 'POST', '/api/v1/inference/batch', {
       model_id: 'churn',
       input: { source: 'sql', query: QUERY, ...input },
@@ -78,10 +79,29 @@ export async function startBenchService({ rows, config, flags, environment }: Be
       config,
     })
     const events = await fetch(`${url}/api/v1/inference/batch/${job_id}/events`)
-    await events.text() // ends when the job does
-    const job = await call(url, 'GET', `/api/v1/inference/batch/${job_id}`)
+    await events.text()
+    return job_id
+  }
+
+  async function completed(jobId: string): Promise<Answer> {
+    const job = await call(url, 'GET', `/api/v1/inference/batch/${jobId}`)
     if (job.status !== 'completed' || job.progress.written_rows !== rows)
-      throw new Error(`job ${job_id}: ${JSON.stringify(job)}`)
+      throw new Error(`job ${jobId}: ${JSON.stringify(job)}`)
+    return job
+  }
+
+  async function time(output: object): Promise<{ jobId: string; from: number; to: number }> {
+    const from = performance.timeOrigin + performance.now()
+    const jobId = await toEnd(output, {})
+    const to = performance.timeOrigin + performance.now()
+    await completed(jobId)
+    return { jobId, from, to }
+  }
+
+  async function run(label: string, output: object, input: object = {}): Promise<Measured> {
+    const bare = await bareScoring()
+    const before = await processCosts(pids)
+    const job = await completed(await toEnd(output, input))
     const after = await processCosts(pids)
     const seconds = (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000
     const cpu = Object.fromEntries(
@@ -103,11 +123,15 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     await stop()
     throw error
   }
-  return { databaseUrl: postgres.url, brokers: `127.0.0.1:${kafkaPort}`, pids, run, stop }
+  return { databaseUrl: postgres.url, brokers: `127.0.0.1:${kafkaPort}`, pids, run, time, stop }
 }
 
 export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
+  return quantile(values, 0.5)
+}
+
+export function quantile(values: readonly number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0
 }
 
 export function thousands(value: number): string {
