@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { type Connectors, openConnectors } from '../connectors/index.ts'
 import type { Role } from '../topics/workers.ts'
 import type { Config } from './config.ts'
+import { Activity } from './kafka/activity.ts'
 import { createKafkaClient, type KafkaClient } from './kafka/client.ts'
 import { startHeartbeat } from './kafka/heartbeat.ts'
 import { LedgerWriter } from './kafka/ledger.ts'
@@ -19,6 +20,8 @@ export interface ProcessContext {
   readonly client: KafkaClient
   readonly producer: RecordProducer
   readonly ledger: LedgerWriter
+  /** Told by the role what it does, for the heartbeat. */
+  readonly activity: Activity
   readonly views: Views
   readonly connectors: Connectors
   /** Ends the process: what it owned moves to another. Never returns normal control. */
@@ -70,12 +73,14 @@ export async function runRole(
   })
   const [producer, views] = await Promise.all([openProducer(client), Views.open(client, TAILED[role], onFatal)])
   const ledger = new LedgerWriter(producer, onFatal)
-  const running = await start({ config, log, workerId, client, producer, ledger, views, connectors, onFatal })
+  const activity = new Activity()
+  const running = await start({ config, log, workerId, client, producer, ledger, activity, views, connectors, onFatal })
   const heartbeat = await startHeartbeat(producer, {
     workerId,
     role,
     ...(role === 'scorer' ? await scorerMeans(config) : { pool: '', providers: [], devices: [] }),
     owned: running.owned,
+    activity,
     onFatal,
   })
   log.info({ role }, 'ready')

@@ -57,6 +57,8 @@ export interface ProgressEntry {
   error: (JobError & { retriable: boolean }) | null
   /** Only of the stage `read`, and only if the read can be resumed. */
   position: ReadPosition | null
+  /** Only of the stage `read`: what each lane has of the attempt. Empty where `position` says it. */
+  sent: LaneTotals[]
   at: bigint
 }
 
@@ -105,6 +107,23 @@ export const progressCodec = avroCodec<ProgressEntry>({
       default: null,
     },
     {
+      name: 'sent',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'LaneTotals',
+          fields: [
+            { name: 'lane', type: 'int' },
+            { name: 'chunks', type: 'long' },
+            { name: 'rows', type: 'long' },
+            { name: 'bytes', type: 'long' },
+          ],
+        },
+      },
+      default: [],
+    },
+    {
       name: 'position',
       type: optional({
         type: 'record',
@@ -115,16 +134,7 @@ export const progressCodec = avroCodec<ProgressEntry>({
             name: 'lanes',
             type: {
               type: 'array',
-              items: {
-                type: 'record',
-                name: 'LaneTotals',
-                fields: [
-                  { name: 'lane', type: 'int' },
-                  { name: 'chunks', type: 'long' },
-                  { name: 'rows', type: 'long' },
-                  { name: 'bytes', type: 'long' },
-                ],
-              },
+              items: 'LaneTotals',
             },
           },
           { name: 'held', type: 'boolean' },

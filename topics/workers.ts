@@ -1,5 +1,5 @@
 // workers.v1: a heartbeat every few seconds from each process. Key: worker_id. Partition: murmur2(worker_id).
-import { avroCodec } from './avro.ts'
+import { avroCodec, optional } from './avro.ts'
 import { compactedTopic } from './topic.ts'
 
 export const workersTopic = compactedTopic('workers.v1')
@@ -29,6 +29,14 @@ export interface WorkerHeartbeat {
   cpu_ms: bigint
   /** Lanes or partitions that it owns. */
   partitions: number[]
+  /** Shares of the time since the heartbeat before, from 0 to 1: it worked, or waited for others to take what they were given. */
+  busy_share: number
+  back_pressured_share: number
+  rows_per_second: number
+  /** 95 of 100 chunks took no longer; null when there was none since the heartbeat before. */
+  chunk_p95_ms: number | null
+  /** The jobs that it worked on since. */
+  jobs: string[]
   started_at: bigint
   at: bigint
 }
@@ -49,6 +57,11 @@ export const workerCodec = avroCodec<WorkerHeartbeat>({
     { name: 'rss_peak_bytes', type: 'long' },
     { name: 'cpu_ms', type: 'long' },
     { name: 'partitions', type: { type: 'array', items: 'int' } },
+    { name: 'busy_share', type: 'double', default: 0 },
+    { name: 'back_pressured_share', type: 'double', default: 0 },
+    { name: 'rows_per_second', type: 'double', default: 0 },
+    { name: 'chunk_p95_ms', type: optional('double'), default: null },
+    { name: 'jobs', type: { type: 'array', items: 'string' }, default: [] },
     { name: 'started_at', type: 'long' },
     { name: 'at', type: 'long' },
   ],

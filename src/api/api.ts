@@ -5,10 +5,13 @@ import swaggerUi from '@fastify/swagger-ui'
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger } from 'fastify'
 import { schemaProblems } from '../job/spec.ts'
+import { GroupOffsets } from '../kafka/group-offsets.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { guardRoutes } from './access/access.ts'
 import { KeyRing } from './access/key-ring.ts'
+import { workerRoutes } from './cluster/worker-routes.ts'
 import { errorRoutes } from './failures/error-routes.ts'
+import { flowRoutes } from './flow/flow-routes.ts'
 import { healthRoutes } from './health.ts'
 import { jobFinder, jobRoutes } from './jobs/job-routes.ts'
 import { LiveJobs } from './jobs/live-jobs.ts'
@@ -76,6 +79,10 @@ async function buildServer(context: ProcessContext) {
   await app.register(scheduleRoutes(context))
   await app.register(errorRoutes(context, live, findJob))
   await app.register(await modelRoutes(context))
+  const offsets = new GroupOffsets(context.client)
+  app.addHook('onClose', () => offsets.close())
+  await app.register(flowRoutes(context, offsets, findJob))
+  await app.register(workerRoutes(context))
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
   return app
 }

@@ -1,6 +1,7 @@
 // Says every few seconds that this process is alive, and what it costs; a tombstone when it stops in order.
 import { hostname } from 'node:os'
 import { HEARTBEAT_MS, type Role, workerCodec, workersTopic } from '../../topics/workers.ts'
+import type { Activity } from './activity.ts'
 import { controlPartition } from './partitioner.ts'
 import type { RecordProducer } from './producer.ts'
 
@@ -11,6 +12,7 @@ export interface HeartbeatOptions {
   readonly providers: readonly string[]
   readonly devices: readonly string[]
   readonly owned: () => number[]
+  readonly activity: Activity
   readonly onFatal: (error: Error) => void
 }
 
@@ -23,6 +25,7 @@ export async function startHeartbeat(
   const partition = controlPartition(options.workerId)
   const send = async (): Promise<void> => {
     const usage = process.resourceUsage()
+    const { busyShare, backPressuredShare, rowsPerSecond, chunkP95Ms, jobs } = options.activity.report()
     const value = workerCodec.encode({
       worker_id: options.workerId,
       role: options.role,
@@ -35,6 +38,11 @@ export async function startHeartbeat(
       rss_peak_bytes: BigInt(usage.maxRSS) * 1024n,
       cpu_ms: BigInt(Math.round((usage.userCPUTime + usage.systemCPUTime) / 1000)),
       partitions: options.owned(),
+      busy_share: busyShare,
+      back_pressured_share: backPressuredShare,
+      rows_per_second: rowsPerSecond,
+      chunk_p95_ms: chunkP95Ms,
+      jobs,
       started_at: startedAt,
       at: BigInt(Date.now()),
     })

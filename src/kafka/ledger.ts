@@ -2,7 +2,14 @@
 // key only the newest matters; they gather in each process for a moment and go out together. One record each for twelve
 // lanes and stages, many times a second, would cost every process that tails the topic more than scoring does.
 import type { JobSnapshot } from '../../topics/jobs.ts'
-import { type ProgressEntry, progressCodec, progressKey, progressTopic, type Stage } from '../../topics/progress.ts'
+import {
+  type LaneTotals,
+  type ProgressEntry,
+  progressCodec,
+  progressKey,
+  progressTopic,
+  type Stage,
+} from '../../topics/progress.ts'
 import { controlPartition } from './partitioner.ts'
 import type { OutgoingRecord, RecordProducer } from './producer.ts'
 
@@ -110,15 +117,15 @@ export class Ledger {
     }
   }
 
-  /** Reports totals within a moment. */
-  report(totals: LedgerTotals): void {
+  /** Reports totals within a moment; `sent`: of a read, those of each lane. */
+  report(totals: LedgerTotals, sent: LaneTotals[] = []): void {
     this.#last = totals
-    this.#writer.soon(this.#entry(totals, false, null))
+    this.#writer.soon({ ...this.#entry(totals, false, null), sent })
   }
 
   /** The lane (or the query) is complete. */
-  done(totals: LedgerTotals): Promise<void> {
-    return this.#writer.now(this.#entry(totals, true, null))
+  done(totals: LedgerTotals, sent: LaneTotals[] = []): Promise<void> {
+    return this.#writer.now({ ...this.#entry(totals, true, null), sent })
   }
 
   /** The stage cannot go on with this attempt. */
@@ -146,6 +153,7 @@ export class Ledger {
       done,
       error,
       position: null,
+      sent: [],
       at: BigInt(Date.now()),
     }
   }

@@ -9,6 +9,7 @@ import { logEnds, whileLeaderless } from './log-ends.ts'
 export interface LogRecord {
   readonly offset: bigint
   readonly value: Buffer
+  readonly headers: Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
 }
 
 /** Returns false to stop reading. */
@@ -104,9 +105,9 @@ export class LogReader {
       eachBatch: async ({ batch }) => {
         const question = this.#question
         if (question?.partition !== batch.partition) return
-        for (const { offset, value } of batch.messages) {
+        for (const { offset, value, headers = {} } of batch.messages) {
           if (BigInt(offset) >= question.end) break
-          if (value && !question.onRecord({ offset: BigInt(offset), value })) {
+          if (value && !question.onRecord({ offset: BigInt(offset), value, headers })) {
             this.#finish(consumer, question)
             return
           }

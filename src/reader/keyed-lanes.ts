@@ -163,6 +163,7 @@ export class KeyedLanes implements Outlet {
       done,
       error,
       position,
+      sent: [],
       at: BigInt(Date.now()),
     }
   }

@@ -2,6 +2,7 @@
 import { chunksTopics } from '../../topics/chunks.ts'
 import type { ColumnBatch } from '../../topics/columns.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
+import type { LaneTotals } from '../../topics/progress.ts'
 import { Ledger, type LedgerTotals } from '../kafka/ledger.ts'
 import type { ProcessContext } from '../process.ts'
 import { LaneSender } from './lane-sender.ts'
@@ -31,14 +32,30 @@ export class LaneSenders implements Outlet {
   }
 
   report(): void {
-    this.#ledger.report(this.#totals())
+    this.#ledger.report(this.#totals(), this.#sent())
   }
 
   async end(): Promise<void> {
     for (const sender of this.#senders.values()) sender.end()
     await Promise.all([...this.#senders.values()].map((sender) => sender.flush()))
     this.failed.throwIfAborted()
-    await this.#ledger.done(this.#totals())
+    await this.#ledger.done(this.#totals(), this.#sent())
+  }
+
+  #sent(): LaneTotals[] {
+    return [...this.#senders].map(
+      ([
+        lane,
+        {
+          sent: { chunks, rows, bytes },
+        },
+      ]) => ({
+        lane,
+        chunks: BigInt(chunks),
+        rows: BigInt(rows),
+        bytes: BigInt(bytes),
+      }),
+    )
   }
 
   #totals(): LedgerTotals {

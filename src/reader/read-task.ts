@@ -28,7 +28,7 @@ export async function readAll(
   context: ProcessContext,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { views, config } = context
+  const { views, config, activity } = context
   if (!job.plan) throw new Error(`job ${job.job_id} has no plan`)
   const { failed } = outlet
   const window = new LaneWindow(job.lanes, job.config.batch_size)
@@ -51,6 +51,7 @@ export async function readAll(
   for (const entry of views.progressOf(job.job_id).values()) onProgress(entry)
   let current: number | null = null
   let burstBytes = 0
+  let atWork = activity.begin()
 
   async function place(batch: ColumnBatch): Promise<void> {
     const payload = encodeColumns(batch)
@@ -62,6 +63,18 @@ export async function readAll(
       current = window.freeLane()
       burstBytes = 0
     }
+    if (current === null) await freed()
+    failed.throwIfAborted()
+    if (current === null) return
+    burstBytes += payload.byteLength
+    window.sent(current, payload.byteLength)
+    outlet.push(current, payload, batch)
+  }
+
+  /** Waits until a lane has room. */
+  async function freed(): Promise<void> {
+    atWork()
+    const heldBack = activity.hold()
     while (current === null && !signal.aborted && !failed.aborted) {
       outlet.report()
       // A scorer that died between its commit and its report left nothing to score that would be reported.
@@ -69,11 +82,8 @@ export async function readAll(
         for (const lane of await lookForDrained(job, context)) window.drained(lane)
       current = window.freeLane()
     }
-    failed.throwIfAborted()
-    if (current === null) return
-    burstBytes += payload.byteLength
-    window.sent(current, payload.byteLength)
-    outlet.push(current, payload, batch)
+    heldBack()
+    atWork = activity.begin()
   }
 
   try {
@@ -83,12 +93,15 @@ export async function readAll(
       signal,
       ...(outlet.keyset ? { keyset: outlet.keyset } : {}),
     }
+    let begun = performance.now()
     for await (const batch of patientRead(job, options, context)) {
+      activity.chunk(job.job_id, batch.rows, performance.now() - begun)
       if (signal.aborted) return false
       read += BigInt(batch.rows)
       if (read > BigInt(config.maxInputRows)) throw tooManyRows(config.maxInputRows)
       await place(batch)
       outlet.report()
+      begun = performance.now()
     }
     if (signal.aborted) return false
     await outlet.end()
@@ -99,6 +112,7 @@ export async function readAll(
     if (signal.aborted) return false
     throw error
   } finally {
+    atWork()
     views.changes.off('progress', onProgress)
     signal.removeEventListener('abort', stop)
     failed.removeEventListener('abort', stop)

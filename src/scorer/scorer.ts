@@ -58,22 +58,37 @@ export async function startScorer(context: ProcessContext): Promise<RunningRole>
 async function runLane(lane: Lane, models: LoadedModels, context: ProcessContext): Promise<void> {
   const ledgers = new LaneLedgers(lane.partition, context)
   for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
-    let scored: OutgoingRecord[] = []
-    let since = performance.now()
-    for (const record of records) {
-      if (lane.revoked.aborted) return
-      const outgoing = await scoreRecord(record, lane, ledgers, models, context)
-      if (outgoing === null) return
-      scored.push(...outgoing)
-      if (record !== records.at(-1) && performance.now() - since < SEND_MS) continue
-      if (lane.revoked.aborted) return
-      if (scored.length) await context.producer.send(scored)
-      const next = record.offset + 1n
-      await lane.commit(next)
-      await ledgers.report(next)
-      scored = []
-      since = performance.now()
+    const end = context.activity.begin()
+    try {
+      await scoreAll(records, lane, ledgers, models, context)
+    } finally {
+      end()
     }
+  }
+}
+
+async function scoreAll(
+  records: readonly LaneRecord[],
+  lane: Lane,
+  ledgers: LaneLedgers,
+  models: LoadedModels,
+  context: ProcessContext,
+): Promise<void> {
+  let scored: OutgoingRecord[] = []
+  let since = performance.now()
+  for (const record of records) {
+    if (lane.revoked.aborted) return
+    const outgoing = await scoreRecord(record, lane, ledgers, models, context)
+    if (outgoing === null) return
+    scored.push(...outgoing)
+    if (record !== records.at(-1) && performance.now() - since < SEND_MS) continue
+    if (lane.revoked.aborted) return
+    if (scored.length) await context.producer.send(scored)
+    const next = record.offset + 1n
+    await lane.commit(next)
+    await ledgers.report(next)
+    scored = []
+    since = performance.now()
   }
 }
 
@@ -129,11 +144,13 @@ async function scoreWanted(
   const model = await context.views.findModel(job.tenant_id, job.model_id, job.model_version)
   if (!model)
     throw new ModelError('model_missing', `model ${job.model_id}@${job.model_version} is not registered any more`)
+  const begun = performance.now()
   const columns = readChunk(record, header.rows)
   const { batch, failed } = await models.use(job, model, ({ session, plan }) => scoreChunk(session, plan, columns))
   const payload = encodeColumns(batch)
   const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   ledgers.scored(job, header, failed.length, value.byteLength)
+  context.activity.chunk(job.job_id, header.rows, performance.now() - begun)
   return [
     ...scoredRecords(job, lane, value, scoredHeaders(header, failed)),
     ...deadRows(job, header, record, lane, failed),

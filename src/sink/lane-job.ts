@@ -65,6 +65,11 @@ export class LaneJob {
     })
   }
 
+  /** Rows that were taken in and wait to be written. */
+  get taken(): number {
+    return this.#chunks.reduce((sum, { batch }) => sum + batch.rows, 0)
+  }
+
   /** Writes what was taken in; the offset of the oldest record that is not durable after it, if any. */
   async write(): Promise<bigint | null> {
     let position = this.#writer.position

@@ -40,13 +40,17 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
   try {
     await tellAgain(lane, state, context)
     for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
+      const end = context.activity.begin()
       try {
         await takeIn(records, lane, state, context)
         backoff.reset()
       } catch (error) {
+        end()
         if (lane.revoked.aborted) return
         if (!(error instanceof LaneJobError)) throw error
         await settle(error, lane, state, backoff, context)
+      } finally {
+        end()
       }
     }
   } finally {
@@ -127,7 +131,10 @@ async function takeIn(
       await drop(laneJob, state)
       continue
     }
+    const begun = performance.now()
+    const { taken } = laneJob
     const open = await blame(laneJob.job, () => laneJob.write())
+    if (taken) context.activity.chunk(laneJob.job.job_id, taken, performance.now() - begun)
     if (open !== null && open < commit) commit = open
   }
   await lane.commit(commit)
@@ -171,7 +178,9 @@ async function settle(
 ): Promise<void> {
   await context.views.caughtUp()
   if (!isOver(job, context)) {
+    const end = context.activity.hold()
     const patient = failure.retriable && (await waitFor(job, lane, backoff, context))
+    end()
     context.log.warn(
       {
         jobId: job.job_id,

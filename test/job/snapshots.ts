@@ -98,6 +98,7 @@ export function entry(change: Partial<ProgressEntry> & Pick<ProgressEntry, 'stag
     done: false,
     error: null,
     position: null,
+    sent: [],
     at: 3_000n,
     ...change,
   }

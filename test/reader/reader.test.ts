@@ -6,6 +6,7 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openConnectors } from '../../connectors/index.ts'
 import { readConfig } from '../../src/config.ts'
+import { Activity } from '../../src/kafka/activity.ts'
 import { createKafkaClient, type KafkaClient } from '../../src/kafka/client.ts'
 import { LedgerWriter } from '../../src/kafka/ledger.ts'
 import { controlPartition } from '../../src/kafka/partitioner.ts'
@@ -52,6 +53,7 @@ beforeAll(async () => {
     client,
     producer,
     ledger,
+    activity: new Activity(),
     views,
     connectors,
     onFatal,

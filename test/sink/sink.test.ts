@@ -7,6 +7,7 @@ import { expect, test, vi } from 'vitest'
 import { openConnectors } from '../../connectors/index.ts'
 import { readConfig } from '../../src/config.ts'
 import { sinkJob } from '../../src/job/sink-job.ts'
+import { Activity } from '../../src/kafka/activity.ts'
 import { createKafkaClient } from '../../src/kafka/client.ts'
 import { LedgerWriter } from '../../src/kafka/ledger.ts'
 import { controlPartition } from '../../src/kafka/partitioner.ts'
@@ -50,7 +51,8 @@ test('what is durable is told again', async () => {
 
   const views = await Views.open(client, ['jobs', 'progress'], onFatal)
   const ledger = new LedgerWriter(producer, onFatal)
-  const context = { config, log, workerId: 'sink-2', client, producer, ledger, views, connectors, onFatal }
+  const activity = new Activity()
+  const context = { config, log, workerId: 'sink-2', client, producer, ledger, activity, views, connectors, onFatal }
   const successor = await startSink(context)
   const told = await until(() => views.progressOf(job.job_id).get('sink/0:0'), { what: 'lane 0 to be told of' })
   expect(told).toMatchObject({ done: true, rows: 2n, chunks: 1n, attempt: 1, worker_id: 'sink-2' })

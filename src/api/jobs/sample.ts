@@ -63,8 +63,9 @@ export class Sampler {
   }
 }
 
-function rowsOf(batch: ColumnBatch): SampleRow[] {
-  return Array.from({ length: batch.rows }, (_, row) =>
+/** The first rows of a batch, as JSON has them. */
+export function rowsOf(batch: ColumnBatch, limit = batch.rows): SampleRow[] {
+  return Array.from({ length: Math.min(limit, batch.rows) }, (_, row) =>
     Object.fromEntries(
       batch.columns.map((column, i) => {
         const vector = batch.vectors[i]

@@ -1,0 +1,16 @@
+// The body of a submission that would make the same job again. Pure.
+import type { JobSnapshot } from '../../../topics/jobs.ts'
+
+export function requestOf({ model_id, input, outputs, config }: JobSnapshot): Record<string, unknown> {
+  const given = outputs.map(withoutNulls)
+  return {
+    model_id,
+    input: withoutNulls(input),
+    ...(given.length === 1 ? { output: given[0] } : { outputs: given }),
+    config: withoutNulls(config),
+  }
+}
+
+function withoutNulls(fields: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null))
+}
