@@ -78,25 +78,39 @@ export class TextBuffer {
       this.bytes[this.length++] = MINUS
       rest = -rest
     }
-    const count = Math.max(digits, digitsOf(rest))
-    this.length += count
-    let at = this.length
-    for (let i = 0; i < count; i++) {
-      // Below 2^31 the division is an integer one.
-      const next = rest < 0x7fff_ffff ? ((rest | 0) / 10) | 0 : Math.floor(rest / 10)
-      this.bytes[--at] = ZERO + (rest - next * 10)
+    if (rest <= 0x7fff_ffff) this.#int31(rest | 0, digits)
+    else {
+      const high = Math.floor(rest / 1e9)
+      this.#int31(high, digits - 9)
+      this.#int31(rest - high * 1e9, 9)
+    }
+  }
+
+  /** Divisions are integer ones here. */
+  #int31(value: number, digits: number): void {
+    const { bytes, length } = this
+    const end = length + Math.max(digits, digitsOf(value))
+    let rest = value
+    for (let at = end; at > length; ) {
+      const next = (rest / 10) | 0
+      bytes[--at] = ZERO + rest - next * 10
       rest = next
     }
+    this.length = end
   }
 
   /** `value` x 10^-scale, all digits after the point written. */
   decimal(value: number, scale: number): void {
     if (value < 0) this.byte(MINUS)
-    this.integer(Math.abs(value), scale + 1)
-    if (scale === 0) return
-    this.byte(POINT)
-    this.bytes.copyWithin(this.length - scale, this.length - scale - 1, this.length - 1)
-    this.bytes[this.length - scale - 1] = POINT
+    const size = Math.abs(value)
+    if (scale === 0) this.integer(size)
+    else {
+      const power = POWERS[scale] as number
+      const whole = Math.floor(size / power)
+      this.integer(whole)
+      this.byte(POINT)
+      this.integer(size - whole * power, scale)
+    }
   }
 
   /** The shortest decimal that reads back as this float64. */
@@ -114,13 +128,13 @@ export class TextBuffer {
   }
 
   /**
-   * Six to nine digits always suffice (IEEE 754), and of these sizes all of them fit a double exactly. The digits are
-   * right when their double and both its neighbours round to the float: then a reader that goes through a double and one
-   * that does not agree.
+   * Nine digits always suffice (IEEE 754), and of these sizes all of them fit a double exactly. The digits are right when
+   * their double and both its neighbours round to the float: then a reader that goes through a double and one that does not
+   * agree. Of six digits at most one decimal is as near as that, so where fewer would do it is the same one with zeros.
    */
   #shortFloat32(value: number, size: number): void {
     const whole = digitsBeforePoint(size)
-    for (let digits = Math.max(1, whole); digits <= 9; digits++) {
+    for (let digits = 6; digits <= 9; digits++) {
       const scale = POWERS[digits - whole] as number
       const scaled = Math.round(size * scale)
       const candidate = scaled / scale
@@ -129,11 +143,20 @@ export class TextBuffer {
         Math.fround(candidate * ABOVE) === size &&
         Math.fround(candidate * BELOW) === size
       ) {
-        this.decimal(value < 0 ? -scaled : scaled, digits - whole)
+        if (value < 0) this.byte(MINUS)
+        this.#withoutZeros(scaled | 0, digits - whole)
         return
       }
     }
     this.ascii(shortestFloat32(value))
+  }
+
+  /** `value` x 10^-scale, without zeros at the end of its fraction. */
+  #withoutZeros(value: number, scale: number): void {
+    let rest = value
+    let digits = scale
+    for (; digits > 0 && rest % 10 === 0; digits--) rest = (rest / 10) | 0
+    this.decimal(rest, digits)
   }
 
   take(): Buffer {

@@ -5,7 +5,9 @@ import type { TextBuffer } from './text-buffer.ts'
 /** Beyond 2^53, and only there, through BigInt, which is ten times slower. */
 export function putInt64(text: TextBuffer, values: DataView, at: number): void {
   const high = values.getInt32(at + 4, true)
-  if (high >= -0x1f_ffff && high < 0x1f_ffff) text.integer(high * 0x1_0000_0000 + values.getUint32(at, true))
+  const low = values.getInt32(at, true)
+  if (high === low >> 31) text.integer(low)
+  else if (high >= -0x1f_ffff && high < 0x1f_ffff) text.integer(high * 0x1_0000_0000 + (low >>> 0))
   else text.ascii(values.getBigInt64(at, true).toString())
 }
 

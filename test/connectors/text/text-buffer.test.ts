@@ -25,7 +25,7 @@ test('a float32 is the shortest decimal that reads back as it', () => {
     }),
     { numRuns: 20_000 },
   )
-  const cases = [0.1, 0.97, 1, 123456.7, 999999.94, 1e-7, 3.4028234663852886e38, -0, 16777216]
+  const cases = [0.1, 0.97, 1, 123456.7, 999999.94, 1e-7, 3.4028234663852886e38, -0, 16777216, -1200, 0.00012, -50.25]
   expect(cases.map((value) => written((buffer) => buffer.float32(Math.fround(value))))).toEqual([
     '0.1',
     '0.97',
@@ -36,6 +36,9 @@ test('a float32 is the shortest decimal that reads back as it', () => {
     '3.4028235e+38',
     '-0',
     '16777216',
+    '-1200',
+    '0.00012',
+    '-50.25',
   ])
 })
 
