@@ -13,9 +13,9 @@ const PRESENT = 2
 export function avroRows(columns: readonly Column[], schemaId: number): EncodeRows {
   const header = Buffer.alloc(5)
   header.writeInt32BE(schemaId, 1)
-  return (out, batch, rowEnd) => {
+  return (out, batch) => {
     const cells = columns.map((column, c) => avroCell(out, column, batch.vectors[c] as Vector))
-    for (let row = 0; row < batch.rows; row++) {
+    return (row) => {
       out.raw(header, 0, 5)
       for (let c = 0; c < cells.length; c++) {
         if (isNull(batch.vectors[c] as Vector, row)) out.byte(0)
@@ -24,7 +24,6 @@ export function avroRows(columns: readonly Column[], schemaId: number): EncodeRo
           ;(cells[c] as Cell)(row)
         }
       }
-      rowEnd()
     }
   }
 }

@@ -18,9 +18,9 @@ const NULL = Buffer.from('null')
 export function jsonRows(columns: readonly Column[]): EncodeRows {
   // `{"a":`, `,"b":`, …: what stands before each value.
   const names = columns.map(({ name }, c) => Buffer.from(`${c === 0 ? '{' : ','}${JSON.stringify(name)}:`))
-  return (out, batch, rowEnd) => {
+  return (out, batch) => {
     const cells = columns.map((column, c) => jsonCell(out, column, batch.vectors[c] as Vector))
-    for (let row = 0; row < batch.rows; row++) {
+    return (row) => {
       for (let c = 0; c < cells.length; c++) {
         const name = names[c] as Buffer
         out.raw(name, 0, name.length)
@@ -28,7 +28,6 @@ export function jsonRows(columns: readonly Column[]): EncodeRows {
         else (cells[c] as Cell)(row)
       }
       out.byte(CLOSE)
-      rowEnd()
     }
   }
 }

@@ -27,7 +27,7 @@ export function murmur2(bytes: Uint8Array, start = 0, end = bytes.length): numbe
   return hash ^ (hash >>> 15)
 }
 
-/** The partition of a key among `partitions`. */
-export function partitionOf(key: Uint8Array, partitions: number): number {
-  return (murmur2(key) & 0x7fff_ffff) % partitions
+/** The partition of the key `bytes[start .. end)` among `partitions`. */
+export function partitionOf(partitions: number, bytes: Uint8Array, start = 0, end = bytes.length): number {
+  return (murmur2(bytes, start, end) & 0x7fff_ffff) % partitions
 }

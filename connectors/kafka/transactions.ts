@@ -2,11 +2,12 @@
 // that it left open has ended.
 import type { Kafka, Message, Offsets } from 'kafkajs'
 import { typeOf } from './client.ts'
+import type { EncodedMessages } from './kafkajs/encoded-messages.ts'
 
 /** The records of one request. */
 export interface Send {
   readonly topic: string
-  readonly messages: Message[]
+  readonly messages: EncodedMessages
 }
 
 /** Offsets that a transaction commits, with the group that they belong to. */
@@ -46,7 +47,9 @@ export async function openTransactions(kafka: Kafka, transactionalId: string): P
     run: async (sends, offsets) => {
       const transaction = await producer.transaction()
       try {
-        for (const { topic, messages } of sends) await transaction.send({ topic, messages, acks: -1 })
+        // The client's types do not know of records that are encoded already.
+        for (const { topic, messages } of sends)
+          await transaction.send({ topic, messages: messages as unknown as Message[], acks: -1 })
         await onceMarked(() => transaction.sendOffsets(offsets))
         await transaction.commit()
       } catch (error) {

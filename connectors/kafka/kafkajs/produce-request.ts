@@ -2,6 +2,8 @@
 // own way copies each record ten times through buffers that double, 25 bytes allocated for each byte sent, and V8 collects
 // its whole heap for them. Source: Kafka, "Protocol Guide" and "Record Batch" (magic 2).
 import { crc32c } from './crc32c.ts'
+import type { EncodedRecords } from './encoded-messages.ts'
+import { putVarint, varintSize } from './varint.ts'
 
 type Text = Buffer | string | null | undefined
 
@@ -28,7 +30,7 @@ export interface ProduceRequest {
     readonly partitions: readonly {
       readonly partition: number
       readonly firstSequence?: number | undefined
-      readonly messages: readonly ProducedRecord[]
+      readonly messages: readonly ProducedRecord[] | EncodedRecords
     }[]
   }[]
 }
@@ -46,7 +48,7 @@ export function planProduce(request: ProduceRequest): PlannedBody {
     name: Buffer.from(topic),
     partitions: partitions.map(({ partition, firstSequence = 0, messages }) => ({
       partition,
-      batch: planBatch(messages, firstSequence, now),
+      batch: { firstSequence, ...('bytes' in messages ? encodedBatch(messages) : planBatch(messages, now)) },
     })),
   }))
   const transactionalId = bytesOf(request.transactionalId)
@@ -85,11 +87,12 @@ interface PlannedRecord {
 }
 
 interface PlannedBatch {
-  readonly firstSequence: number
   readonly firstTimestamp: number
   readonly maxTimestamp: number
-  readonly records: readonly PlannedRecord[]
+  readonly records: number
   readonly size: number
+  /** Writes the records from `at` on, and returns the position after them. */
+  putRecords(target: Buffer, at: number): number
 }
 
 /** Bytes of a batch before its records, and where its checksum stands and what it covers begins. */
@@ -100,13 +103,28 @@ const CRC_FROM = 21
 const MAGIC = 2
 const TRANSACTIONAL = 16
 
-function planBatch(messages: readonly ProducedRecord[], firstSequence: number, now: number): PlannedBatch {
+function encodedBatch({ length, bytes, timestamp }: EncodedRecords): PlannedBatch {
+  return {
+    firstTimestamp: timestamp,
+    maxTimestamp: timestamp,
+    records: length,
+    size: BATCH_HEADER + bytes.length,
+    putRecords(target, at) {
+      target.set(bytes, at)
+      return at + bytes.length
+    },
+  }
+}
+
+function planBatch(messages: readonly ProducedRecord[], now: number): PlannedBatch {
   const timestamps = messages.map(({ timestamp }) => Number(timestamp ?? now))
   const firstTimestamp = timestamps.reduce((a, b) => Math.min(a, b), timestamps[0] ?? now)
   const maxTimestamp = timestamps.reduce((a, b) => Math.max(a, b), firstTimestamp)
   const records = messages.map((message, i) => planRecord(message, i, (timestamps[i] as number) - firstTimestamp))
   const size = records.reduce((sum, { length }) => sum + varintSize(length) + length, BATCH_HEADER)
-  return { firstSequence, firstTimestamp, maxTimestamp, records, size }
+  const putRecords = (target: Buffer, start: number) =>
+    records.reduce((at, record, offsetDelta) => putRecord(target, at, record, offsetDelta), start)
+  return { firstTimestamp, maxTimestamp, records: records.length, size, putRecords }
 }
 
 function planRecord(message: ProducedRecord, offsetDelta: number, timestampDelta: number): PlannedRecord {
@@ -123,32 +141,39 @@ function planRecord(message: ProducedRecord, offsetDelta: number, timestampDelta
 }
 
 /** Returns the position after the batch; so do all `put…` functions. */
-function writeBatch(target: Buffer, start: number, batch: PlannedBatch, request: ProduceRequest): number {
-  const { records, firstTimestamp, maxTimestamp, firstSequence, size } = batch
+function writeBatch(
+  target: Buffer,
+  start: number,
+  batch: PlannedBatch & { readonly firstSequence: number },
+  request: ProduceRequest,
+): number {
   let at = target.writeBigInt64BE(0n, start)
-  at = target.writeInt32BE(size - 12, at)
+  at = target.writeInt32BE(batch.size - 12, at)
   at = target.writeInt32BE(0, at) // partition leader epoch: the broker's to fill in
   at = target.writeInt8(MAGIC, at)
   at += 4
   at = target.writeInt16BE(request.transactionalId ? TRANSACTIONAL : 0, at)
-  at = target.writeInt32BE(records.length - 1, at)
-  at = target.writeBigInt64BE(BigInt(firstTimestamp), at)
-  at = target.writeBigInt64BE(BigInt(maxTimestamp), at)
+  at = target.writeInt32BE(batch.records - 1, at)
+  at = target.writeBigInt64BE(BigInt(batch.firstTimestamp), at)
+  at = target.writeBigInt64BE(BigInt(batch.maxTimestamp), at)
   at = target.writeBigInt64BE(BigInt(String(request.producerId ?? -1)), at)
   at = target.writeInt16BE(request.producerEpoch ?? 0, at)
-  at = target.writeInt32BE(firstSequence, at)
-  at = target.writeInt32BE(records.length, at)
-  for (const [offsetDelta, record] of records.entries()) {
-    at = putVarint(target, at, record.length)
-    at = target.writeInt8(0, at)
-    at = putVarint(target, at, record.timestampDelta)
-    at = putVarint(target, at, offsetDelta)
-    at = putBytes(target, at, record.key)
-    at = putBytes(target, at, record.value)
-    at = putVarint(target, at, record.headers.length)
-    for (const { key, value } of record.headers) at = putBytes(target, putBytes(target, at, key), value)
-  }
+  at = target.writeInt32BE(batch.firstSequence, at)
+  at = target.writeInt32BE(batch.records, at)
+  at = batch.putRecords(target, at)
   target.writeUInt32BE(crc32c(target.subarray(start + CRC_FROM, at)), start + CRC_AT)
+  return at
+}
+
+function putRecord(target: Buffer, start: number, record: PlannedRecord, offsetDelta: number): number {
+  let at = putVarint(target, start, record.length)
+  at = target.writeInt8(0, at)
+  at = putVarint(target, at, record.timestampDelta)
+  at = putVarint(target, at, offsetDelta)
+  at = putBytes(target, at, record.key)
+  at = putBytes(target, at, record.value)
+  at = putVarint(target, at, record.headers.length)
+  for (const { key, value } of record.headers) at = putBytes(target, putBytes(target, at, key), value)
   return at
 }
 
@@ -171,23 +196,4 @@ function putBytes(target: Buffer, at: number, bytes: Buffer | null): number {
 
 function bytesSize(bytes: Buffer | null): number {
   return varintSize(bytes?.length ?? -1) + (bytes?.length ?? 0)
-}
-
-/** Signed numbers of up to 52 bits, low seven bits first; zigzag: 0, -1, 1, -2 … as 0, 1, 2, 3 … */
-function putVarint(target: Buffer, start: number, value: number): number {
-  let rest = zigzag(value)
-  let at = start
-  for (; rest >= 128; rest = Math.floor(rest / 128)) target[at++] = (rest % 128) | 128
-  target[at++] = rest
-  return at
-}
-
-function varintSize(value: number): number {
-  let size = 1
-  for (let rest = zigzag(value); rest >= 128; rest = Math.floor(rest / 128)) size++
-  return size
-}
-
-function zigzag(value: number): number {
-  return value < 0 ? -2 * value - 1 : 2 * value
 }

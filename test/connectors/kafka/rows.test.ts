@@ -6,10 +6,11 @@ import { describe, expect, test } from 'vitest'
 import { avroRows } from '../../../connectors/kafka/avro-rows.ts'
 import { avroName, avroProblems, avroSchema } from '../../../connectors/kafka/avro-schema.ts'
 import { jsonRows } from '../../../connectors/kafka/json-rows.ts'
-import { keyEncoder } from '../../../connectors/kafka/keys.ts'
+import { Keys, keyEncoder } from '../../../connectors/kafka/keys.ts'
 import { murmur2, partitionOf } from '../../../connectors/kafka/murmur2.ts'
-import { type EncodeRows, Pieces } from '../../../connectors/kafka/row-encoder.ts'
-import type { Column, ColumnKind } from '../../../topics/columns.ts'
+import type { EncodeRows } from '../../../connectors/kafka/row-encoder.ts'
+import { TextBuffer } from '../../../connectors/text/text-buffer.ts'
+import type { Column, ColumnBatch, ColumnKind } from '../../../topics/columns.ts'
 import { anyValue, batchOf, KINDS, type Value } from '../../topics/vectors.ts'
 
 function columnOf(kind: ColumnKind): Column {
@@ -17,9 +18,16 @@ function columnOf(kind: ColumnKind): Column {
 }
 
 function encode(rows: EncodeRows, column: Column, values: readonly Value[]): Buffer[] {
-  const pieces = new Pieces()
-  rows(pieces.out, batchOf([{ ...column, values }]), () => pieces.end())
-  return values.map((_, i) => Buffer.from(pieces.at(i) as Buffer))
+  return encodeBatch(rows, batchOf([{ ...column, values }]))
+}
+
+function encodeBatch(rows: EncodeRows, batch: ColumnBatch): Buffer[] {
+  const out = new TextBuffer()
+  const put = rows(out, batch)
+  return Array.from({ length: batch.rows }, (_, row) => {
+    put(row)
+    return out.take()
+  })
 }
 
 const bigintLong = avsc.types.LongType.__with({
@@ -163,9 +171,8 @@ test('JSON spells values so that nothing is lost', () => {
     { name: 'day', kind: 'date', values: [19_797] },
     { name: 'none', kind: 'utf8', values: [null] },
   ]
-  const pieces = new Pieces()
-  jsonRows(columns)(pieces.out, batchOf(columns), () => pieces.end())
-  expect(pieces.at(0)?.toString()).toBe(
+  const [row] = encodeBatch(jsonRows(columns), batchOf(columns))
+  expect(row?.toString()).toBe(
     '{"id":9223372036854775807,"price":"123456789012345678.90","f":0.1,"nan":"NaN","low":"-Infinity",' +
       '"say \\"hi\\"":"tab\\u0009, quote \\", line\\u000a, ü, \\\\","doc":{"a": [1, 2.50]},' +
       '"at":"2024-03-15T11:00:00.123456Z","day":"2024-03-15","none":null}',
@@ -218,11 +225,15 @@ describe('keys', () => {
     [{ name: 'k', kind: 'utf8' }, '', ''],
     [{ name: 'k', kind: 'utf8' }, null, null],
   ])('%o %s → %s', (column, value, key) => {
-    const pieces = new Pieces()
+    const keys = new Keys()
     const before = { ...column, values: ['x'], kind: 'utf8' as const }
-    keyEncoder({ keyColumn: 'k', columns: [before] })?.(pieces, batchOf([before]))
-    keyEncoder({ keyColumn: 'k', columns: [column] })?.(pieces, batchOf([{ ...column, values: [value, null, value] }]))
-    expect([0, 1, 2, 3].map((i) => pieces.at(i)?.toString() ?? null)).toEqual(['x', key, null, key])
+    keyEncoder({ keyColumn: 'k', columns: [before] })(keys, batchOf([before]))
+    keyEncoder({ keyColumn: 'k', columns: [column] })(keys, batchOf([{ ...column, values: [value, null, value] }]))
+    keyEncoder({ keyColumn: null, columns: [column] })(keys, batchOf([{ ...column, values: [value] }]))
+    const texts = [0, 1, 2, 3, 4].map((i) =>
+      keys.lengthOf(i) < 0 ? null : keys.text.bytes.toString('utf8', keys.startOf(i), keys.endOf(i)),
+    )
+    expect(texts).toEqual(['x', key, null, key, null])
   })
 
   test('murmur2 is that of Kafka', () => {
@@ -243,7 +254,7 @@ describe('keys', () => {
           replicas: [],
           isr: [],
         }))
-        expect(partitionOf(key, partitions)).toBe(
+        expect(partitionOf(partitions, key)).toBe(
           partitioner({ topic: '', partitionMetadata, message: { key, value: null } }),
         )
       }),
@@ -271,15 +282,10 @@ test.each([
 ] as const)('a list of %s is an array, in Avro and in JSON', (kind, values, lists) => {
   const columns: Column[] = [{ name: 'v', kind, length: 3 }]
   const batch = { columns, vectors: [{ validity: null, nullCount: 0, values }], rows: 2 }
-  const encoded = (rows: EncodeRows) => {
-    const pieces = new Pieces()
-    rows(pieces.out, batch, () => pieces.end())
-    return [0, 1].map((i) => Buffer.from(pieces.at(i) as Buffer))
-  }
-  expect(encoded(avroRows(columns, 300)).map((bytes) => decodeAvro(columns, bytes))).toEqual(
+  expect(encodeBatch(avroRows(columns, 300), batch).map((bytes) => decodeAvro(columns, bytes))).toEqual(
     lists.map((v) => ({ v: [...v] })),
   )
-  expect(encoded(jsonRows(columns)).map((bytes) => JSON.parse(bytes.toString()))).toEqual(
+  expect(encodeBatch(jsonRows(columns), batch).map((bytes) => JSON.parse(bytes.toString()))).toEqual(
     lists.map((v) => ({ v: v.map(Number) })),
   )
 })
