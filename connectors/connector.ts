@@ -158,12 +158,45 @@ export interface SinkResult {
   readonly location: string
 }
 
+/** A link that anybody can use until `expiresAt` (ms since 1970). */
+export interface SignedUrl {
+  readonly href: string
+  readonly expiresAt: number
+}
+
+/** A file of a result, by its name in the result's directory. */
+export interface ResultFile {
+  readonly name: string
+  readonly rows: number
+  readonly bytes: number
+  readonly sha256: string
+  /** Where the store gives files by itself; else the file is for this machine to give. */
+  readonly link?: SignedUrl
+}
+
+/** What a finished result of files consists of. */
+export interface ResultDescription {
+  readonly format: string
+  readonly schema: readonly { readonly name: string; readonly type: string }[]
+  readonly files: readonly ResultFile[]
+}
+
+/** The files of finished results, for downloads. */
+export interface ResultFiles {
+  /** Null when the result is not there any more, or another job has replaced it. */
+  describe(job: SinkJob): Promise<ResultDescription | null>
+  /** Where on this machine a file is which `describe` lists without a link; null for any other name. */
+  pathOf(job: SinkJob, name: string): Promise<string | null>
+}
+
 /**
  * A destination. `check` is called before a job is accepted, `prepare` and `finalise` by the controller, `openLane` by
  * sinks; all but `check` are idempotent, for a crash may repeat them.
  */
 export interface Sink {
   readonly destinations: readonly Destination[]
+  /** Of a destination whose results are files. */
+  readonly files?: ResultFiles
   /** Is the destination there, allowed, and fit for these columns? Changes nothing. Pointers are `/output/…`. */
   check(output: JobOutput, columns: readonly Column[], input: JobInput): Promise<Problem[]>
   /** Makes room for one attempt: staging that nobody reads. Also checks again what a request must not get past. */

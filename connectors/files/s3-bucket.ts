@@ -9,8 +9,9 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
-import type { ConnectorSettings } from '../connector.ts'
+import type { ConnectorSettings, SignedUrl } from '../connector.ts'
 import { isMissing, unless } from './s3-errors.ts'
+import { signedLink } from './s3-link.ts'
 import type { S3Place } from './s3-location.ts'
 
 /** A place and how to get there. */
@@ -50,6 +51,31 @@ export async function getObject({ client, bucket, prefix }: S3Bucket, name: stri
 
 export async function putObject({ client, bucket, prefix }: S3Bucket, name: string, body: Uint8Array): Promise<void> {
   await client.send(new PutObjectCommand({ Bucket: bucket, Key: prefix + name, Body: body }))
+}
+
+/** How long a link works: time enough for a large file over a slow line to begin, too short to be passed on for long. */
+const LINK_SECONDS = 3_600
+
+/** A link by which anybody may get the object for a while. */
+export async function linkTo({ client, bucket, prefix }: S3Bucket, name: string): Promise<SignedUrl> {
+  const { region, endpoint, credentials } = client.config
+  const at = Date.now()
+  const place = {
+    endpoint: endpoint ? urlOf(await endpoint()) : null,
+    region: await region(),
+    bucket,
+    key: prefix + name,
+  }
+  return {
+    href: signedLink(place, await credentials(), at, LINK_SECONDS),
+    expiresAt: at + LINK_SECONDS * 1000,
+  }
+}
+
+type Endpoint = Awaited<ReturnType<NonNullable<S3Client['config']['endpoint']>>>
+
+function urlOf({ protocol, hostname, port, path }: Endpoint): string {
+  return `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${path}`
 }
 
 /** Removes objects one by one: not every store has the request for many. Those that are not there count as removed. */

@@ -8,7 +8,16 @@ import { randomUUID } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { ConnectorError } from '../connector.ts'
 import { STAGING_ROOT } from './location.ts'
-import { deleteObjects, forEachAtOnce, getObject, head, listNames, putObject, type S3Bucket } from './s3-bucket.ts'
+import {
+  deleteObjects,
+  forEachAtOnce,
+  getObject,
+  head,
+  linkTo,
+  listNames,
+  putObject,
+  type S3Bucket,
+} from './s3-bucket.ts'
 import { guarded } from './s3-errors.ts'
 import { parseS3Url } from './s3-location.ts'
 import {
@@ -29,6 +38,7 @@ export function openS3Store(client: S3Client, url: string): FileStore {
   return {
     location: url,
     requireWritable: () => at('', () => probe(place)),
+    link: (name) => at(name, () => linkTo(place, name)),
     createDirectory: (name) => at(name, () => putObject(place, markerOf(name), new Uint8Array(0))),
     list: (directory) => at(directory, () => listFiles(place, directory)),
     directories: (name) => at(name, () => listDirectories(place, name)),

@@ -9,6 +9,7 @@ import { FileLaneWriter } from './lane-writer.ts'
 import { locate } from './location.ts'
 import { appendFault, readManifest, resultOf } from './manifest.ts'
 import { partPlan } from './part-plan.ts'
+import { describeResult, resultPath } from './result-files.ts'
 import { listStaging, putPlan, readLane, readPlan } from './staging.ts'
 import type { FileStore, OpenStore } from './store.ts'
 
@@ -19,6 +20,10 @@ export function createFilesSink(settings: ConnectorSettings, given?: OpenStore):
   const oneAtATime = exclusion()
   return {
     destinations: ['parquet', 'csv'],
+    files: {
+      describe: async (job) => describeResult(await storeOf(job.output), job),
+      pathOf: async (job, name) => resultPath(await storeOf(job.output), job, name),
+    },
 
     async check(output, columns) {
       const problems = [...modeProblems(output), ...columnProblems(output, columns)]

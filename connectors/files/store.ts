@@ -1,5 +1,6 @@
 // Where file results lie, seen from the sink: one directory of small whole files and of large parts that are first made
 // durable out of sight and then published. Local disk (local-store.ts) is one, an object store (s3-store.ts) another.
+import type { SignedUrl } from '../connector.ts'
 
 /** A part that is durable but that no reader sees yet. `receipt` is what the store needs to publish it. */
 export interface StagedPart {
@@ -44,6 +45,8 @@ export interface FileStore {
   readonly location: string
   /** Throws unless the directory can be written (made, where it is not there yet). Leaves nothing behind. */
   requireWritable(): Promise<void>
+  /** Of an object store: a link by which anybody may get this file for a while. */
+  link?(name: string): Promise<SignedUrl>
   /** Makes a directory and those above it. */
   createDirectory(name: string): Promise<void>
   /** Names of the files directly in a directory, sorted; none when it is not there. */
