@@ -10,13 +10,17 @@ import type { ProcessContext, RunningRole } from '../process.ts'
 import { guardRoutes } from './access/access.ts'
 import { KeyRing } from './access/key-ring.ts'
 import { workerRoutes } from './cluster/worker-routes.ts'
+import { eventRoutes } from './events/event-routes.ts'
 import { errorRoutes } from './failures/error-routes.ts'
 import { flowRoutes } from './flow/flow-routes.ts'
 import { healthRoutes } from './health.ts'
 import { jobFinder, jobRoutes } from './jobs/job-routes.ts'
 import { LiveJobs } from './jobs/live-jobs.ts'
+import { validator } from './jobs/validation.ts'
+import { serveMetrics } from './metrics.ts'
 import { modelRoutes } from './models/model-routes.ts'
 import { invalidRequest, notFound, sendProblem, toProblem } from './problem.ts'
+import { resultRoutes } from './results/result-routes.ts'
 import { scheduleRoutes } from './schedules/schedule-routes.ts'
 
 export async function startApi(context: ProcessContext): Promise<RunningRole> {
@@ -72,15 +76,19 @@ async function buildServer(context: ProcessContext) {
     },
   })
   await app.register(swaggerUi, { routePrefix: '/docs' })
+  const offsets = new GroupOffsets(context.client)
+  app.addHook('onClose', () => offsets.close())
+  serveMetrics(app, context.views, offsets)
   await app.register(healthRoutes(context))
   const live = new LiveJobs(context.views)
   const findJob = jobFinder(context)
-  await app.register(jobRoutes(context, live, findJob))
+  const validate = validator(context, live)
+  await app.register(jobRoutes(context, live, findJob, validate))
+  await app.register(eventRoutes(context, live, findJob))
+  await app.register(resultRoutes(context, findJob))
   await app.register(scheduleRoutes(context))
-  await app.register(errorRoutes(context, live, findJob))
+  await app.register(errorRoutes(context, live, findJob, validate))
   await app.register(await modelRoutes(context))
-  const offsets = new GroupOffsets(context.client)
-  app.addHook('onClose', () => offsets.close())
   await app.register(flowRoutes(context, offsets, findJob))
   await app.register(workerRoutes(context))
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))

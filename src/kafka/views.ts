@@ -31,6 +31,7 @@ export class Views {
   readonly changes = new EventEmitter<ViewEvents>()
   readonly #progress = new Map<string, Map<string, ProgressEntry>>()
   readonly #partitions = new Map<string, number>()
+  readonly #offsets = new Map<string, bigint>()
   readonly #active = new Map<string, JobSnapshot>()
   #tail: Tail | undefined
 
@@ -62,6 +63,11 @@ export class Views {
   /** The jobs that are under way, of all tenants. */
   activeJobs(): IterableIterator<JobSnapshot> {
     return this.#active.values()
+  }
+
+  /** Where in its partition of jobs.v1 the job's snapshot is; -1 if there is none. */
+  offsetOf(jobId: string): bigint {
+    return this.#offsets.get(jobId) ?? -1n
   }
 
   /** The jobs of one control partition. */
@@ -116,11 +122,12 @@ export class Views {
     await this.#tail?.close()
   }
 
-  #onJob({ key, value, partition }: TailRecord): void {
+  #onJob({ key, value, partition, offset }: TailRecord): void {
     if (!value) {
       this.jobs.delete(key)
       this.#active.delete(key)
       this.#partitions.delete(key)
+      this.#offsets.delete(key)
       this.#progress.delete(key)
       return
     }
@@ -129,6 +136,7 @@ export class Views {
     if (isActive(job)) this.#active.set(key, job)
     else this.#active.delete(key)
     this.#partitions.set(key, partition)
+    this.#offsets.set(key, offset)
     // A finished job's totals are in its snapshot; keeping every ledger entry would grow with every job ever run.
     if (isTerminal(job.status)) this.#progress.delete(key)
     this.changes.emit('job', job)

@@ -76,7 +76,13 @@ describe('a job with failed rows', () => {
 
   test('redriven, the rows are read again by their keys and added to the result', async () => {
     await service.query('UPDATE visitors SET visits = 7 WHERE id % 10 = 0 AND id <= 500')
+    // Looked at first: nothing is submitted by that.
+    const only = await service.request(`/api/v1/inference/batch/${jobId}/errors/redrive?validate_only=true`, {
+      method: 'POST',
+    })
+    expect([only.status, only.body.valid]).toEqual([200, true])
     const { status, body } = await redrive(jobId)
+    expect(only.body.input_row_count).toBe(body.input_row_count)
     expect(status).toBe(202)
     expect(body).toMatchObject({ input_row_count: 100 })
     const again = await completed(service, body.job_id)

@@ -1,5 +1,7 @@
 // Several outputs of one job: scored once, each with its own columns, offsets and progress; completed when all are.
-import { readFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { duckdb } from '../connectors/files/duckdb.ts'
@@ -8,6 +10,7 @@ import {
   churnJob,
   completed,
   failed,
+  JOBS,
   registerModel,
   run,
   seedCustomers,
@@ -65,6 +68,70 @@ describe('a job with a table, Parquet, CSV and another table', () => {
     ])
     const described = await duckdb(`DESCRIBE SELECT * FROM ${filesOf('labels', 'csv')}`)
     expect(described.map(({ column_name }) => column_name)).toEqual(['label', 'tenure', 'customer_id'])
+  })
+
+  test('the results say how to get each; a file that is downloaded is the file, also in parts', async () => {
+    const path = `${JOBS}/${finished.job_id}/results`
+    const { status, body } = await service.request(path)
+    expect([status, body.job_id]).toEqual([200, finished.job_id])
+    const [table, parquet, csv, second] = body.results
+    expect(table).toEqual({
+      destination: 'table',
+      location: 'predictions.first',
+      rows: ROWS,
+      bytes: expect.any(Number),
+      connection: 'warehouse',
+      query: expect.any(String),
+    })
+    expect(await service.query(`SELECT count(*)::int AS n FROM (${second.query}) q`)).toEqual([{ n: ROWS }])
+    expect(parquet).toMatchObject({ destination: 'parquet', format: 'parquet', rows: ROWS })
+    expect(csv.schema.map(({ name }: JsonObject) => name)).toEqual(['label', 'tenure', 'customer_id'])
+
+    const directory = await mkdtemp(join(tmpdir(), 'scoreline-downloads-'))
+    for (const file of [...parquet.files, ...csv.files] as JsonObject[]) {
+      const response = await fetch(new URL(file.url, service.url))
+      const bytes = Buffer.from(await response.arrayBuffer())
+      expect([response.status, bytes.length]).toEqual([200, file.bytes])
+      expect(createHash('sha256').update(bytes).digest('hex')).toBe(file.sha256)
+      await writeFile(join(directory, file.name), bytes)
+    }
+    expect(await keysOf(`'${directory}/*.parquet'`)).toEqual(ALL)
+    const [first] = parquet.files
+    const part = await fetch(new URL(first.url, service.url), { headers: { range: 'bytes=0-3' } })
+    expect([part.status, part.headers.get('content-range'), await part.text()]).toEqual([
+      206,
+      `bytes 0-3/${first.bytes}`,
+      'PAR1',
+    ])
+    await rm(directory, { recursive: true })
+  })
+
+  test('nothing but the files of the manifest can be downloaded', async () => {
+    const path = `${JOBS}/${finished.job_id}/results`
+    const stranger = join(service.outputDir, 'scores', 'other.parquet')
+    await writeFile(stranger, 'not of this job')
+    for (const name of [
+      '1/other.parquet',
+      '1/_manifest.json',
+      '1/_SUCCESS',
+      '1/..%2flabels%2f_manifest.json',
+      '1/..%2f..%2f..%2fmodels',
+      '1/%2e%2e',
+      '1/%2fetc%2fpasswd',
+      '0/first',
+      '7/other.parquet',
+      'x/other.parquet',
+    ])
+      expect([name, (await service.request(`${path}/${name}`)).status]).toEqual([name, 404])
+    // A link that somebody puts in the place of a file leads nowhere.
+    const [file] = (await service.request(path)).body.results[1].files
+    const real = join(service.outputDir, 'scores', file.name)
+    await rename(real, `${real}.kept`)
+    await symlink('/etc/passwd', real)
+    expect((await service.request(file.url)).status).toBe(404)
+    await rm(real)
+    await rename(`${real}.kept`, real)
+    await rm(stranger)
   })
 
   test('the outputs agree with each other, row by row', async () => {
@@ -182,4 +249,24 @@ test('when one output cannot be finished, the job fails and says what is visible
   expect(job_.error.message).toContain('Already visible')
   expect((await statusOf(service, jobId)).error.message).toContain('predictions.kept')
   expect(await service.query('SELECT count(*)::int AS n FROM predictions.kept')).toEqual([{ n: ROWS }])
+})
+
+test('no results before the end of a job, of one that failed, or that another has replaced', async () => {
+  const resultsOf = (jobId: string) => service.request(`${JOBS}/${jobId}/results`)
+  const into = (query?: string) =>
+    churnJob({ output: { destination: 'csv', path: 'replaced' }, ...(query ? { query } : {}) })
+  const first = await submit(service, into())
+  expect(await resultsOf(first)).toMatchObject({ status: 409, body: { code: 'job_not_completed' } })
+  await completed(service, first)
+  expect((await resultsOf(first)).status).toBe(200)
+  await run(service, into('SELECT * FROM customers WHERE customer_id <= 10'))
+  expect(await resultsOf(first)).toMatchObject({ status: 410, body: { code: 'result_gone' } })
+  const broken = await submit(
+    service,
+    into(
+      'SELECT 1 / (customer_id - 4) AS tenure, * FROM (SELECT customer_id, monthly_charges, total_charges FROM customers) c',
+    ),
+  )
+  await failed(service, broken)
+  expect(await resultsOf(broken)).toMatchObject({ status: 409, body: { detail: expect.stringContaining('no result') } })
 })

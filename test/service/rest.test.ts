@@ -193,7 +193,8 @@ describe('following a job', () => {
       // What the event says is so when it comes.
       if (event.data.progress.percentage === 100) expect(await rowsIn('followed')).toBe(ROWS)
     }
-    expect(events.map(({ id }) => id)).toEqual(events.map((_, i) => i + 1))
+    const ids = events.map(({ id }) => id)
+    expect(ids).toEqual([...ids].sort((a, b) => a - b))
     expect(new Set(events.map(({ data }) => data.job_id))).toEqual(new Set([jobId]))
     expect(events[0]?.event).toBe('status')
     expect(events.at(-1)).toMatchObject({
@@ -219,8 +220,71 @@ describe('following a job', () => {
   test('events of a finished job: its state, and the end', async () => {
     const done = await run(service, smallJob('done'))
     expect(await collect(eventsOf(service, done.job_id))).toMatchObject([
-      { id: 1, event: 'status', data: { status: 'completed' } },
+      { event: 'status', data: { status: 'completed' } },
     ])
+  })
+
+  test('a client that comes back, also to another API process, gets what it missed and nothing twice', async () => {
+    const other = await service.start('api')
+    const elsewhere = { ...service, url: other.url as string }
+    const jobId = await submit(service, churnJob({ output: { destination: 'table', table_name: 'resumed' } }))
+    let first: ServerEvent | undefined
+    for await (const event of eventsOf(service, jobId)) {
+      first = event
+      break
+    }
+    const rest = await collect(eventsOf(elsewhere, jobId, first?.id))
+    // Progress comes under the id of the snapshot before it; a state that was told is not told again.
+    expect(rest.every(({ id, event }) => id > (first?.id ?? 0) || (event === 'progress' && id === first?.id))).toBe(
+      true,
+    )
+    expect(rest.at(-1)).toMatchObject({ event: 'status', data: { status: 'completed' } })
+    // It ended while the client was away: the end is told once, to whomever it is asked; then the client is told to stop.
+    const end = await collect(eventsOf(elsewhere, jobId, first?.id))
+    expect(end).toMatchObject([{ id: rest.at(-1)?.id, event: 'status', data: { status: 'completed' } }])
+    for (const { url } of [service, elsewhere]) {
+      const headers = { 'last-event-id': String(rest.at(-1)?.id) }
+      expect((await fetch(new URL(`${JOBS}/${jobId}/events`, url), { headers })).status).toBe(204)
+    }
+    // What is no id counts as none.
+    const headers = { 'last-event-id': 'yesterday' }
+    expect((await fetch(new URL(`${JOBS}/${jobId}/events`, service.url), { headers })).status).toBe(200)
+
+    // One key at both at the same moment makes one job.
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, i) =>
+        fetch(new URL(JOBS, [service, elsewhere][i % 2]?.url), {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'idempotency-key': 'two-apis' },
+          body: JSON.stringify(smallJob('two_apis')),
+        }).then(async (answer) => [answer.status, ((await answer.json()) as JsonObject).job_id]),
+      ),
+    )
+    expect(new Set(answers.map(String)).size, String(answers)).toBe(1)
+    expect(answers[0]?.[0]).toBe(202)
+    await completed(service, answers[0]?.[1])
+
+    // All jobs on one connection, and what changed while there was none.
+    const all = eventsAt(service, '/api/v1/inference/events')
+    const open = (await all.next()).value as ServerEvent
+    expect(open).toMatchObject({ event: 'open', data: { jobs: expect.any(Number) } })
+    const seen: ServerEvent[] = []
+    const small = await submit(service, smallJob('seen'))
+    for await (const event of all) {
+      seen.push(event)
+      if (event.data.status === 'completed') break
+    }
+    expect(new Set(seen.map(({ event, data }) => `${event} ${data.job_id}`))).toEqual(new Set([`job ${small}`]))
+    const missed = [await run(service, smallJob('missed_1')), await run(service, smallJob('missed_2'))]
+    const caughtUp: ServerEvent[] = []
+    for await (const event of eventsAt(elsewhere, '/api/v1/inference/events', seen.at(-1)?.id)) {
+      caughtUp.push(event)
+      if (caughtUp.length === 2) break
+    }
+    expect(caughtUp.map(({ data }) => [data.job_id, data.status])).toEqual(
+      missed.map(({ job_id }) => [job_id, 'completed']),
+    )
+    await other.kill('SIGTERM')
   })
 
   test('events of a job that fails end with its error', async () => {
@@ -308,6 +372,28 @@ describe('what there is to read', () => {
     expect(status).toBe(200)
   })
 
+  test('/metrics for Prometheus', async () => {
+    const before = await figures()
+    await run(service, smallJob('measured'))
+    const after = await figures()
+    const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0)
+    expect(grown('scoreline_jobs{status="completed"}')).toBe(1)
+    for (const stage of ['read', 'scored', 'written']) expect(grown(`scoreline_rows_total{stage="${stage}"}`)).toBe(10)
+    expect(grown('scoreline_rows_total{stage="failed"}')).toBe(0)
+    for (const role of ROLES)
+      expect(after.get(`scoreline_workers{role="${role}",pool="${role === 'scorer' ? 'cpu' : ''}"}`)).toBe(1)
+    const submissions = `scoreline_http_request_duration_seconds_count{method="POST",route="${JOBS}",status="202"}`
+    expect(grown(submissions)).toBe(1)
+    expect(after.get('process_resident_memory_bytes')).toBeGreaterThan(1e7)
+    for (const [group, topic] of [
+      ['controller', 'commands.v1'],
+      ['reader', 'reads.v1'],
+      ['scorer.cpu', 'chunks.cpu.v1'],
+      ['sink.table', 'scored.table.v1'],
+    ])
+      expect(after.get(`scoreline_consumer_lag{group="${group}",topic="${topic}"}`)).toBeGreaterThanOrEqual(0)
+  })
+
   test('/docs is a page, / leads to it, /docs/json describes every route', async () => {
     const page = await service.request('/docs')
     expect([page.status, page.headers.get('content-type')]).toEqual([200, expect.stringContaining('text/html')])
@@ -326,6 +412,9 @@ describe('what there is to read', () => {
         `get ${JOBS}/{job_id}`,
         `post ${JOBS}/{job_id}/cancel`,
         `get ${JOBS}/{job_id}/events`,
+        `get ${JOBS}/{job_id}/results`,
+        `get ${JOBS}/{job_id}/results/{output}/{name}`,
+        `get /api/v1/inference/events`,
         `get ${JOBS}/{job_id}/errors`,
         `post ${JOBS}/{job_id}/errors/redrive`,
         'put /api/v1/models/{model_id}',
@@ -335,8 +424,13 @@ describe('what there is to read', () => {
         'get /api/v1/inference/schedules/{schedule_id}',
         'patch /api/v1/inference/schedules/{schedule_id}',
         'delete /api/v1/inference/schedules/{schedule_id}',
+        'get /api/v1/inference/batch/{job_id}/flow',
+        'get /api/v1/inference/batch/{job_id}/first-rows',
+        'get /api/v1/inference/batch/{job_id}/request',
+        'get /api/v1/workers',
         'get /livez',
         'get /readyz',
+        'get /metrics',
       ].sort(),
     )
     for (const [path, methods] of Object.entries<JsonObject>(body.paths))
@@ -379,6 +473,14 @@ describe('what there is to read', () => {
   })
 })
 
+/** What /metrics says now, by name and labels. */
+async function figures(): Promise<Map<string, number>> {
+  const { status, headers, body } = await service.request('/metrics')
+  expect([status, headers.get('content-type')]).toEqual([200, expect.stringContaining('text/plain; version=0.0.4')])
+  const lines = (body as unknown as string).split('\n').filter((line) => line && !line.startsWith('#'))
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]))
+}
+
 interface ServerEvent {
   readonly id: number
   readonly event: string
@@ -386,8 +488,13 @@ interface ServerEvent {
 }
 
 /** A job's server-sent events, until the stream ends. */
-async function* eventsOf({ url }: Service, jobId: string): AsyncGenerator<ServerEvent> {
-  const response = await fetch(new URL(`${JOBS}/${jobId}/events`, url))
+function eventsOf(from: { url: string }, jobId: string, lastId?: number): AsyncGenerator<ServerEvent> {
+  return eventsAt(from, `${JOBS}/${jobId}/events`, lastId)
+}
+
+async function* eventsAt({ url }: { url: string }, path: string, lastId?: number): AsyncGenerator<ServerEvent> {
+  const headers: Record<string, string> = lastId === undefined ? {} : { 'last-event-id': String(lastId) }
+  const response = await fetch(new URL(path, url), { headers })
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream'])
   let text = ''
   for await (const part of (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream())) {

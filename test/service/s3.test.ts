@@ -1,6 +1,11 @@
 // Results in an object store, from the request to the objects: complete, exactly once after kill -9 of the sink, and paths
 // that must not be written refused.
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { duckdb } from '../connectors/files/duckdb.ts'
 import { summaryOf } from '../connectors/files/s3-reader.ts'
 import { CHURN_FEATURES, churnJob, completed, registerModel, seedCustomers, submit, whenJob } from '../harness/jobs.ts'
 import { objectsIn, openUploads, type S3Server, startS3 } from '../harness/s3.ts'
@@ -54,6 +59,34 @@ test('kill -9 of the sink in the middle of a job: every key is there exactly onc
 test('CSV, at a path relative to the root', async () => {
   await completed(service, await submitTo('csv/', { destination: 'csv' }))
   expect(await summaryOf(s3, `${bucket}/results/csv`, 'csv')).toMatchObject(EXACTLY_ONCE)
+})
+
+test('the results link into the store, without credentials and for a while', async () => {
+  const { data } = (await service.request('/api/v1/inference/batch?status=completed&destination=parquet')).body
+  const path = `/api/v1/inference/batch/${data[0].job_id}/results`
+  const [result] = (await service.request(path)).body.results
+  expect(result.files.length).toBeGreaterThan(1)
+  const directory = await mkdtemp(join(tmpdir(), 'scoreline-links-'))
+  for (const file of result.files) {
+    const response = await fetch(file.url)
+    const bytes = Buffer.from(await response.arrayBuffer())
+    expect(createHash('sha256').update(bytes).digest('hex')).toBe(file.sha256)
+    await writeFile(join(directory, file.name), bytes)
+    const left = Date.parse(file.expires_at) - Date.now()
+    expect([left > 3_000_000, left <= 3_600_000]).toEqual([true, true])
+  }
+  const rows = await duckdb(`SELECT count(DISTINCT customer_id) AS n FROM '${directory}/*.parquet'`)
+  expect(rows).toEqual([{ n: String(ROWS) }])
+  await rm(directory, { recursive: true })
+
+  const [first, second] = result.files
+  const range = await fetch(first.url, { headers: { range: 'bytes=0-3' } })
+  expect([range.status, await range.text()]).toEqual([206, 'PAR1'])
+  // The signature holds for this object and time only.
+  const tampered = [first.url.replace(first.name, second.name), first.url.replace('Expires=3600', 'Expires=7200')]
+  for (const url of tampered) expect((await fetch(url)).status).toBe(403)
+  const redirect = await fetch(new URL(`${path}/0/${first.name}`, service.url), { redirect: 'manual' })
+  expect([redirect.status, redirect.headers.get('location')?.split('?')[0]]).toEqual([302, first.url.split('?')[0]])
 })
 
 test('a job that is cancelled leaves no object and no upload', async () => {

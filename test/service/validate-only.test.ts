@@ -94,3 +94,14 @@ test('a query that takes long to give its first rows is valid without a sample',
   expect(status).toBe(200)
   expect(body).toMatchObject({ valid: true, input_row_count_estimated: true, sample: null })
 })
+
+test('a schedule is checked with its job, and shows its next firings', async () => {
+  const schedule = { cron: '0 2 * * *', timezone: 'UTC' }
+  const { status, body } = await validate({ ...churnJob({ query: ORDERED }), schedule })
+  expect([status, body.valid, body.sample.length]).toEqual([200, true, 3])
+  expect(body.next_firings).toEqual([...body.next_firings].sort())
+  expect(body.next_firings).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/T02:00:00\.000Z$/)))
+  const refused = await validate({ ...churnJob({ query: ORDERED }), schedule: { cron: '0 25 * * *' } })
+  expect([refused.status, refused.body.errors[0].pointer]).toEqual([400, '/schedule/cron'])
+  expect((await service.request('/api/v1/inference/schedules')).body.data).toEqual([])
+})

@@ -1,29 +1,33 @@
-// A job's live events as server-sent events: one when it connects, one at each change of state, and progress a few times
-// a second. The stream ends after the final state.
-import type { ServerResponse } from 'node:http'
+// A job's live events: one when the client connects, one at each change of state, progress a few times a second. The
+// stream ends after the final state.
+import type { FastifyReply } from 'fastify'
 import { isTerminal, type JobSnapshot } from '../../../topics/jobs.ts'
 import type { ProgressEntry } from '../../../topics/progress.ts'
 import type { Views } from '../../kafka/views.ts'
-import type { LiveJobs } from './live-jobs.ts'
+import type { LiveJobs } from '../jobs/live-jobs.ts'
+import { EventStream } from './event-stream.ts'
 
 const PROGRESS_MS = 250
-/** A comment now and then keeps proxies from closing a quiet connection. */
-const KEEP_ALIVE_MS = 15_000
 
 /** Streams until the job is finished or the client goes away. */
-export function streamJob(first: JobSnapshot, response: ServerResponse, views: Views, live: LiveJobs): void {
-  response.writeHead(200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  })
-  let eventId = 0
-  let timer: NodeJS.Timeout | undefined
-  const send = (event: 'status' | 'progress', job: JobSnapshot): void => {
-    response.write(`id: ${++eventId}\nevent: ${event}\ndata: ${JSON.stringify(live.status(job))}\n\n`)
+export function streamJob(first: JobSnapshot, lastId: bigint, reply: FastifyReply, views: Views, live: LiveJobs): void {
+  const offset = views.offsetOf(first.job_id)
+  // A client connects again whenever a stream ends, the last time too; 204 tells it to stop.
+  if (isTerminal(first.status) && lastId >= offset) {
+    reply.status(204).send()
+    return
   }
+  let timer: NodeJS.Timeout | undefined
   let shown = first.status
-  const onJob = (job: JobSnapshot): void => {
+  const stream = new EventStream(reply, lastId, () => {
+    clearTimeout(timer)
+    views.changes.off('job', onJob)
+    views.changes.off('progress', onProgress)
+  })
+  const send = (event: 'status' | 'progress', job: JobSnapshot): void =>
+    stream.send(event, views.offsetOf(job.job_id), live.status(job))
+
+  function onJob(job: JobSnapshot): void {
     if (job.job_id !== first.job_id) return
     if (job.status === shown && !isTerminal(job.status)) {
       onChange()
@@ -31,27 +35,24 @@ export function streamJob(first: JobSnapshot, response: ServerResponse, views: V
     }
     shown = job.status
     send('status', job)
-    if (isTerminal(job.status)) response.end()
+    if (isTerminal(job.status)) stream.end()
   }
-  const onProgress = (entry: ProgressEntry): void => {
-    if (entry.job_id === first.job_id) onChange()
+
+  function onProgress({ job_id }: ProgressEntry): void {
+    if (job_id === first.job_id) onChange()
   }
-  const onChange = (): void => {
+
+  function onChange(): void {
     timer ??= setTimeout(() => {
       timer = undefined
       const job = views.jobs.get(first.job_id)
-      if (job && !isTerminal(job.status)) send('progress', job)
+      // What a slow client misses, the next event has.
+      if (job && !isTerminal(job.status) && !stream.isSlow) send('progress', job)
     }, PROGRESS_MS)
   }
-  const keepAlive = setInterval(() => response.write(': still here\n\n'), KEEP_ALIVE_MS)
-  response.on('close', () => {
-    clearTimeout(timer)
-    clearInterval(keepAlive)
-    views.changes.off('job', onJob)
-    views.changes.off('progress', onProgress)
-  })
+
   views.changes.on('job', onJob)
   views.changes.on('progress', onProgress)
-  send('status', first)
-  if (isTerminal(first.status)) response.end()
+  if (offset > lastId) send('status', first)
+  if (isTerminal(first.status)) stream.end()
 }

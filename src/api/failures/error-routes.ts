@@ -6,6 +6,7 @@ import type { ProcessContext } from '../../process.ts'
 import { type FindJob, IdempotencyHeader, SubmittedBody, sendSubmitted } from '../jobs/job-routes.ts'
 import type { LiveJobs } from '../jobs/live-jobs.ts'
 import { submitJob } from '../jobs/submission.ts'
+import { type Validate, ValidateOnly, ValidBody } from '../jobs/validation.ts'
 import { HttpProblem, ProblemBody } from '../problem.ts'
 import { FailedRows } from './failed-rows.ts'
 import { redriveRequest } from './redrive.ts'
@@ -36,7 +37,12 @@ const RedriveBody = Type.Object(
   { additionalProperties: false },
 )
 
-export function errorRoutes(context: ProcessContext, live: LiveJobs, findJob: FindJob): FastifyPluginAsyncTypebox {
+export function errorRoutes(
+  context: ProcessContext,
+  live: LiveJobs,
+  findJob: FindJob,
+  validate: Validate,
+): FastifyPluginAsyncTypebox {
   const failedRows = new FailedRows(context)
   return async (app) => {
     app.addHook('onClose', () => failedRows.close())
@@ -88,8 +94,9 @@ export function errorRoutes(context: ProcessContext, live: LiveJobs, findJob: Fi
           tags: ['jobs'],
           params: JobId,
           headers: IdempotencyHeader,
+          querystring: ValidateOnly,
           body: Type.Union([RedriveBody, Type.Null()]),
-          response: { 202: SubmittedBody, '4xx': ProblemBody },
+          response: { 200: ValidBody, 202: SubmittedBody, '4xx': ProblemBody },
         },
       },
       async (request, reply) => {
@@ -106,6 +113,7 @@ export function errorRoutes(context: ProcessContext, live: LiveJobs, findJob: Fi
           throw new HttpProblem(409, 'too_many_failed_rows', detail)
         }
         const body = await redriveRequest(job, rows, request.body ?? {}, context.connectors.source)
+        if (request.query.validate_only === 'true') return reply.status(200).send(await validate(body, job.tenant_id))
         const submitted = await submitJob(body, job.tenant_id, request.headers['idempotency-key'], context)
         return sendSubmitted(reply, submitted, live)
       },

@@ -1,8 +1,7 @@
-// /api/v1/inference/batch: submit, list, status, cancel, live events.
+// /api/v1/inference/batch: submit, list, status, cancel.
 import { type FastifyPluginAsyncTypebox, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import Type, { type Static } from 'typebox'
-import { kindName } from '../../../topics/columns.ts'
+import Type from 'typebox'
 import { JOB_STATUSES, type JobSnapshot } from '../../../topics/jobs.ts'
 import { JobStatusBody } from '../../job/job-status.ts'
 import { isScheduled } from '../../job/schedule.ts'
@@ -12,11 +11,10 @@ import { cursorPlace } from '../paging.ts'
 import { notFound, ProblemBody } from '../problem.ts'
 import { ScheduleBody, sendScheduled } from '../schedules/schedule-routes.ts'
 import { submitSchedule } from '../schedules/scheduling.ts'
-import { streamJob } from './events.ts'
 import { JOB_FILTERS, jobFilter } from './job-filter.ts'
 import type { LiveJobs } from './live-jobs.ts'
-import { Sampler } from './sample.ts'
-import { cancelJob, checkJob, estimatedOf, type Submitted, submitJob } from './submission.ts'
+import { cancelJob, minutesOf, type Submitted, submitJob } from './submission.ts'
+import { type Validate, ValidateOnly, ValidBody } from './validation.ts'
 
 const JobId = Type.Object({ job_id: Type.String() })
 const strict = { additionalProperties: false }
@@ -29,21 +27,6 @@ export const SubmittedBody = Type.Object({
   input_row_count_estimated: Type.Boolean({
     description: "True: counting took too long, and this is the database planner's estimate",
   }),
-})
-
-const ValidBody = Type.Object({
-  valid: Type.Literal(true),
-  model_version: Type.Integer(),
-  input_row_count: Type.Integer(),
-  input_row_count_estimated: Type.Boolean(),
-  estimated_duration_minutes: Type.Number(),
-  columns: Type.Array(Type.Array(Type.Object({ name: Type.String(), type: Type.String() })), {
-    description: 'The columns of each output',
-  }),
-  sample: Type.Union([Type.Array(Type.Record(Type.String(), Type.Unknown())), Type.Null()], {
-    description: 'The first rows, scored; null when the query takes long to give them',
-  }),
-  sample_errors: Type.Array(Type.String(), { description: 'Why rows of the sample could not be scored' }),
 })
 
 export const IdempotencyHeader = Type.Object({
@@ -79,29 +62,12 @@ export function sendSubmitted(reply: FastifyReply, submitted: Submitted, live: L
     })
 }
 
-export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: FindJob): FastifyPluginAsyncTypebox {
-  const sampler = new Sampler(context)
-
-  async function validated(body: unknown, tenantId: string): Promise<Static<typeof ValidBody>> {
-    const checked = await checkJob(body, tenantId, context)
-    const { spec, plan, modelVersion } = checked
-    const model = await context.views.findModel(tenantId, spec.modelId, modelVersion)
-    if (!model) throw notFound(`model ${spec.modelId}`, 'GET /api/v1/models lists yours')
-    const sample = await sampler.take(spec.input, plan, model)
-    return {
-      valid: true,
-      model_version: modelVersion,
-      input_row_count: Number(plan.total_rows),
-      input_row_count_estimated: plan.rows_estimated,
-      estimated_duration_minutes: minutesOf(live.estimateMs(estimatedOf(tenantId, checked))),
-      columns: plan.output_columns.map((columns) =>
-        columns.map((column) => ({ name: column.name, type: column.sqlType ?? kindName(column) })),
-      ),
-      sample: sample?.rows ?? null,
-      sample_errors: sample?.failed ?? [],
-    }
-  }
-
+export function jobRoutes(
+  context: ProcessContext,
+  live: LiveJobs,
+  findJob: FindJob,
+  validate: Validate,
+): FastifyPluginAsyncTypebox {
   return async (app) => {
     app.post(
       '/api/v1/inference/batch',
@@ -111,16 +77,7 @@ export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: Find
           summary: 'Submit a job, or with a `schedule` in it, make one',
           tags: ['jobs'],
           headers: IdempotencyHeader,
-          querystring: Type.Object(
-            {
-              validate_only: Type.Optional(
-                Type.Enum(['true', 'false'], {
-                  description: 'Check everything, submit nothing, and score three sample rows',
-                }),
-              ),
-            },
-            strict,
-          ),
+          querystring: ValidateOnly,
           body: JobRequest,
           response: { 200: ValidBody, 201: ScheduleBody, 202: SubmittedBody, '4xx': ProblemBody },
         },
@@ -130,7 +87,7 @@ export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: Find
       },
       async (request, reply) => {
         if (request.query.validate_only === 'true')
-          return reply.status(200).send(await validated(request.body, request.tenantId))
+          return reply.status(200).send(await validate(request.body, request.tenantId))
         const key = request.headers['idempotency-key']
         if (isScheduled(request.body))
           return sendScheduled(reply, await submitSchedule(request.body, request.tenantId, key, context))
@@ -200,27 +157,5 @@ export function jobRoutes(context: ProcessContext, live: LiveJobs, findJob: Find
       },
       async (request) => live.status(await cancelJob(await findJob(request), context)),
     )
-
-    app.get(
-      '/api/v1/inference/batch/:job_id/events',
-      {
-        config: { scope: 'read' },
-        schema: {
-          summary: 'Follow a job: server-sent events, the last one when it is finished',
-          tags: ['jobs'],
-          params: JobId,
-          produces: ['text/event-stream'],
-        },
-      },
-      async (request, reply) => {
-        const job = await findJob(request)
-        reply.hijack()
-        streamJob(job, reply.raw, context.views, live)
-      },
-    )
   }
-}
-
-function minutesOf(ms: number): number {
-  return Math.round(ms / 60) / 1000
 }

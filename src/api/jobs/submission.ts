@@ -157,3 +157,8 @@ function jobSeen(
     views.changes.on('job', onJob)
   })
 }
+
+/** Milliseconds as answers have them, in thousandths of a minute. */
+export function minutesOf(ms: number): number {
+  return Math.round(ms / 60) / 1000
+}
