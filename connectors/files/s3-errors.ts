@@ -62,6 +62,11 @@ export function isUploadGone(error: unknown): boolean {
   return (error as SdkError).name === 'NoSuchUpload'
 }
 
+/** An upload that cannot be completed: it is not there, or not all of its pieces are. */
+export function isUploadUnusable(error: unknown): boolean {
+  return isUploadGone(error) || (error as SdkError).name === 'InvalidPart'
+}
+
 function isForbidden(error: Error): boolean {
   return (error as SdkError).$metadata?.httpStatusCode === 403
 }

@@ -20,15 +20,8 @@ import {
 } from './s3-bucket.ts'
 import { guarded } from './s3-errors.ts'
 import { parseS3Url } from './s3-location.ts'
-import {
-  abortUpload,
-  beginUpload,
-  completeUpload,
-  isStaged,
-  listUploads,
-  probeUpload,
-  withdrawUpload,
-} from './s3-upload.ts'
+import { completeUpload, isStaged, withdrawUpload } from './s3-publish.ts'
+import { abortUpload, beginUpload, listUploads, probeUpload } from './s3-upload.ts'
 import type { FileStore, StagedPart } from './store.ts'
 
 /** `url` is `s3://bucket/prefix/`, as `locate` gives it. The client is the caller's to destroy. */

@@ -2,7 +2,6 @@
 // survives the process that did it. Memory is bounded by two pieces, whatever the part's size.
 import {
   AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
   type ListMultipartUploadsCommandOutput,
@@ -11,12 +10,12 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { ConnectorError } from '../connector.ts'
-import { deleteObjects, head, type S3Bucket } from './s3-bucket.ts'
+import type { S3Bucket } from './s3-bucket.ts'
 import { guarded, isUploadGone, unless } from './s3-errors.ts'
 import type { BegunPart, PartFile, StagedPart } from './store.ts'
 
 /** What completes an upload. It lies, as JSON, in the part's record. */
-interface Receipt {
+export interface Receipt {
   readonly uploadId: string
   /** Of the pieces, in order. */
   readonly etags: readonly string[]
@@ -33,7 +32,7 @@ const ABORT_TIMEOUT_MS = 5_000
  * The object's metadata say which part it is. An ETag would not do: that of a multipart upload differs between stores and
  * kinds of encryption, while the same part of the same attempt has the same bytes by whichever upload it came.
  */
-const PART_METADATA = 'scoreline-part'
+export const PART_METADATA = 'scoreline-part'
 
 /** Begins an upload. `lost` gives the error for an upload that somebody else has aborted. */
 export async function beginUpload(
@@ -119,44 +118,16 @@ function withRoom(buffer: Buffer, filled: number, needed: number): Buffer {
   return larger
 }
 
-/** Makes the part visible, unless that was done before. */
-export async function completeUpload(place: S3Bucket, part: StagedPart): Promise<void> {
-  const { uploadId, etags } = JSON.parse(part.receipt) as Receipt
-  const command = new CompleteMultipartUploadCommand({
-    Bucket: place.bucket,
-    Key: place.prefix + part.finalName,
-    UploadId: uploadId,
-    MultipartUpload: { Parts: etags.map((ETag, i) => ({ ETag, PartNumber: i + 1 })) },
-  })
-  const done = await unless(isUploadGone, place.client.send(command), null)
-  if (done !== null || (await isPublished(place, part))) return
-  const message = `s3://${command.input.Bucket}/${command.input.Key}: its upload is gone and the object is not there; was it aborted by a lifecycle rule?`
-  throw new ConnectorError('rows_lost', message, { retriable: false })
-}
-
-/** Whether the part is there in full, uploaded or completed. */
-export async function isStaged(place: S3Bucket, part: StagedPart): Promise<boolean> {
-  if (part.receipt === '') return (await head(place, part.finalName))?.ContentLength === part.bytes
-  return (await uploadedBytes(place, part)) === part.bytes || isPublished(place, part)
-}
-
-/** Takes the part back, from wherever it has got to. */
-export async function withdrawUpload(place: S3Bucket, part: StagedPart): Promise<void> {
-  const { uploadId } = JSON.parse(part.receipt) as Receipt
-  await abortUpload(place, part.finalName, uploadId)
-  // Under the final name there may be another attempt's part by now, which is not ours to take.
-  if (await isPublished(place, part)) await deleteObjects(place, [part.finalName])
-}
-
-/** Aborts an upload; one that is not there (any more) counts as aborted. */
+/** Aborts an upload; false when it is not there (any more). */
 export async function abortUpload(
   { client, bucket, prefix }: S3Bucket,
   finalName: string,
   uploadId: string,
   abortSignal?: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: prefix + finalName, UploadId: uploadId })
-  await unless(isUploadGone, client.send(command, abortSignal === undefined ? {} : { abortSignal }), null)
+  const sent = client.send(command, abortSignal === undefined ? {} : { abortSignal })
+  return (await unless(isUploadGone, sent, null)) !== null
 }
 
 /** All uploads under the place that were begun and neither completed nor aborted. The receipt is the upload's id. */
@@ -192,13 +163,8 @@ export async function probeUpload(place: S3Bucket, name: string): Promise<void> 
   for (const { receipt } of begun) await abortUpload(place, name, receipt)
 }
 
-async function isPublished(place: S3Bucket, part: StagedPart): Promise<boolean> {
-  const object = await head(place, part.finalName)
-  return object?.ContentLength === part.bytes && object.Metadata?.[PART_METADATA] === part.name
-}
-
 /** Bytes of the pieces that the receipt names, or null when one of them or the upload is not there. */
-async function uploadedBytes({ client, bucket, prefix }: S3Bucket, part: StagedPart): Promise<number | null> {
+export async function uploadedBytes({ client, bucket, prefix }: S3Bucket, part: StagedPart): Promise<number | null> {
   const { uploadId, etags } = JSON.parse(part.receipt) as Receipt
   const target = { Bucket: bucket, Key: prefix + part.finalName, UploadId: uploadId }
   let bytes = 0

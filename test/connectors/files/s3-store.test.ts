@@ -2,19 +2,26 @@
 // stays behind: no object, and no multipart upload, which nobody would ever see but on the bill.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import {
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Sink, SinkJob } from '../../../connectors/connector.ts'
 import { type FileStores, fileStores } from '../../../connectors/files/file-stores.ts'
 import { createFilesSink } from '../../../connectors/files/sink.ts'
 import type { FileStore, StagedPart } from '../../../connectors/files/store.ts'
 import { objectsIn, openUploads, type S3Server, startS3 } from '../../harness/s3.ts'
+import { until } from '../../harness/until.ts'
 import { connectorSettings } from '../settings.ts'
 import { type JobOptions, scoredChunk, sinkJob } from './batches.ts'
 import { summaryOf } from './s3-reader.ts'
 
 const execute = promisify(execFile)
 const CHUNK_ROWS = 2_000_000
+const LARGE_MIB = 80
 
 let s3: S3Server
 let stores: FileStores
@@ -248,6 +255,49 @@ describe('a part', () => {
     await file.abort()
     await store.publish([part])
     expect((await objects())[finalName]).toHaveLength(bytes.length)
+  })
+
+  describe('that is just being completed, for another controller or for one that has died', () => {
+    /** Large: the store is at it for some tens of milliseconds. */
+    async function large(): Promise<StagedPart> {
+      const file = await store.begin(name, finalName)
+      for (let i = 0; i < LARGE_MIB; i++) await file.write(bytes.subarray(0, 1024 ** 2))
+      return { name, finalName, receipt: await file.commit(), bytes: LARGE_MIB * 1024 ** 2 }
+    }
+    const isThere = () =>
+      s3.client.send(new HeadObjectCommand({ Bucket: bucket, Key: `results/out/${finalName}` })).then(
+        () => true,
+        () => false,
+      )
+
+    test('is not missing at any moment', async () => {
+      const part = await large()
+      let done = false
+      const publishing = store.publish([part]).finally(() => {
+        done = true
+      })
+      while (!done) expect(await store.missing([part])).toEqual([])
+      await publishing
+    })
+
+    test('is there when any of those who publish it is told so', async () => {
+      const part = await large()
+      const seen = await Promise.all([0, 1, 2, 3].map(() => store.publish([part]).then(isThere)))
+      expect(seen).toEqual([true, true, true, true])
+    })
+
+    test('does not come after it was taken back', async () => {
+      const part = await large()
+      // Either it is done, or it is told that the part is lost.
+      const publishing = store.publish([part]).catch((error: unknown) => {
+        if ((error as { code?: string }).code !== 'rows_lost') throw error
+      })
+      await until(async () => (await uploads()).length === 0, { everyMs: 1 })
+      await store.withdraw([part])
+      await publishing
+      expect(await isThere()).toBe(false)
+      expect(await uploads()).toEqual([])
+    })
   })
 
   test('takes two pieces of memory, whatever its size', async () => {
