@@ -3,6 +3,7 @@
 import { afterEach, describe } from 'vitest'
 import type { LaneWriter, Sink } from '../../connectors/connector.ts'
 import type { WriteMode } from '../../topics/jobs.ts'
+import { expiryContract } from './contract/expiry.ts'
 import { failureContract } from './contract/failures.ts'
 import { laneContract } from './contract/lanes.ts'
 import { resultContract } from './contract/results.ts'
@@ -22,6 +23,7 @@ export function sinkContract(name: string, world: SinkWorld): void {
     describe('lanes', () => laneContract(opened))
     describe('rivals', () => rivalContract(opened))
     describe('results', () => resultContract(opened))
+    describe('expiry', () => expiryContract(opened))
     describe('failures', () => failureContract(opened))
     describe('values', () => valueContract(opened))
     describe('schedules', () => scheduleContract(opened))
@@ -53,10 +55,15 @@ function openWorld(world: SinkWorld): OpenWorld {
       },
     }),
     ...(failing && {
-      failing: async (mode: WriteMode) => {
-        const { sink, ...rest } = await failing(mode)
-        return { sink: track(sink), ...rest }
-      },
+      failing: Object.fromEntries(
+        Object.entries(failing).map(([how, begin]) => [
+          how,
+          async (mode: WriteMode) => {
+            const { sink, ...rest } = await begin(mode)
+            return { sink: track(sink), ...rest }
+          },
+        ]),
+      ),
     }),
     closeSinks: async () => {
       // Tests lose writers without closing them, as crashes do; their handles must go all the same.

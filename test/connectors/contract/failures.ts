@@ -10,12 +10,12 @@ import type { OpenWorld } from './world.ts'
 const PLAN: Plan = { 0: [3, 2], 4: [1] }
 
 export function failureContract(world: OpenWorld): void {
-  const { dyingSink, failing, ruin } = world
+  const { dyingSink, failing = {}, ruin } = world
   if (dyingSink) crashContract(world, dyingSink)
 
-  if (failing) {
-    test('a destination that fails for a while says so in passing, and later everything is there once', async () => {
-      const { sink, output, fail, mend } = await failing('append')
+  for (const [how, begin] of Object.entries(failing)) {
+    test(`${how}, for a while: the sink says so in passing, and later everything is there once`, async () => {
+      const { sink, output, fail, mend } = await begin('append')
       const job = plannedJob(world, output, { 0: [2, 3, 4, 5, 6], 1: [4] })
       await sink.prepare(job)
       const writer = await sink.openLane(job, 0)
@@ -115,7 +115,7 @@ async function atEveryStep(
   plan: Plan,
   afterCrash: (crashed: Crashed) => Promise<void>,
 ): Promise<number> {
-  for (let step = 0; ; step++) {
+  for (let step = 0; ; step += world.crashEvery ?? 1) {
     const arranged = await arrange(world, mode, plan)
     if (await getsThrough(await dyingSink(step), arranged.run)) {
       expect(await visibleRows(world, arranged.run.job.output)).toEqual(arranged.result)

@@ -28,6 +28,8 @@ export interface SinkWorld {
   openSink(): Sink
   /** An output in a place of its own: nothing has ever been written there. In mode `upsert` its key is `UPSERT_KEY`. */
   freshOutput(mode: WriteMode): JobOutput
+  /** What goes when a result expires: the `files` that its job wrote, or `nothing`, for a table or topic is the user's. */
+  readonly expires: 'files' | 'nothing'
   /** What anybody can read there now, with a reader that the project did not write; null when there is no result. */
   read(output: JobOutput): Promise<readonly SeenRow[] | null>
   /** Names of whatever is there that is no result: staging of any attempt, entries in ledgers, unfinished uploads. */
@@ -49,8 +51,10 @@ export interface SinkWorld {
    * killed: every call on it rejects from then on. `died` says whether it got so far.
    */
   dyingSink?(step: number): Promise<{ readonly sink: Sink; died(): boolean }>
-  /** A destination that can fail for a while: disk full, 503, connections reset. */
-  failing?(mode: WriteMode): Promise<Failing>
+  /** Of the steps to die at, every how many are tried: where each try takes long. Odd, so that both halves of contacts come up. */
+  readonly crashEvery?: number
+  /** Ways in which the destination can fail for a while, by name: a disk that is full, a server that is busy or hangs up. */
+  failing?: Readonly<Record<string, (mode: WriteMode) => Promise<Failing>>>
   /** Makes the place unfit for good, as somebody else may do it: to finalise into it must fail with a reason. */
   ruin?(output: JobOutput): Promise<void>
 }

@@ -1,5 +1,5 @@
 // The sink contract on files of the local disk, in both formats, read back by DuckDB.
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
@@ -8,13 +8,11 @@ import type { Sink, SinkJob } from '../../../connectors/connector.ts'
 import { openLocalStore } from '../../../connectors/files/local-store.ts'
 import { createFilesSink } from '../../../connectors/files/sink.ts'
 import type { OpenStore } from '../../../connectors/files/store.ts'
-import type { Column } from '../../../topics/columns.ts'
-import { BARE_OUTPUT, type JobOutput, type WriteMode } from '../../../topics/jobs.ts'
-import type { Value } from '../batches.ts'
+import type { JobOutput, WriteMode } from '../../../topics/jobs.ts'
 import { connectorSettings } from '../settings.ts'
 import { type SeenRow, type SinkWorld, sinkContract } from '../sink-contract.ts'
 import { crashingStore, type Life } from './crashing-store.ts'
-import { duckdb } from './duckdb.ts'
+import { type Format, freshFileOutput, parquetRefuses, readDataFiles, strayNames } from './result-files.ts'
 import { mountSmallDisk } from './small-disk.ts'
 
 let root: string
@@ -29,16 +27,9 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true })
 })
 
-type Format = 'parquet' | 'csv'
-
 function openSink(openStore?: OpenStore): Sink {
   const outputRoots = [root, ...(disk ? [disk.path] : [])].map((path) => `file://${path}/`)
   return createFilesSink(connectorSettings({ outputRoots }), openStore)
-}
-
-function freshOutput(format: Format, mode: WriteMode, under = root): JobOutput {
-  const path = join(under, randomBytes(6).toString('hex'))
-  return { ...BARE_OUTPUT, destination: format, path, mode, target_file_mb: 1 }
 }
 
 /** Everything in an output's directory, by its path there. */
@@ -47,36 +38,14 @@ async function entriesOf({ path }: JobOutput): Promise<string[]> {
   return found.map((entry) => relative(path as string, join(entry.parentPath, entry.name))).sort()
 }
 
-/** The manifest; where a test has ruined it, or there is none, one that lists nothing. */
-async function manifestOf({
-  path,
-}: JobOutput): Promise<{ files: { name: string }[]; results: { result_id: string }[] }> {
-  const manifest = await readFile(join(path as string, '_manifest.json'), 'utf8').catch(() => '')
-  return manifest.startsWith('{') ? JSON.parse(manifest) : { files: [], results: [] }
-}
-
-/** As DuckDB prints the values of all data files that are in the directory. */
 async function read(output: JobOutput): Promise<SeenRow[] | null> {
   if (!(await entriesOf(output)).includes('_SUCCESS')) return null
-  const files = `${output.path}/*.${output.destination}`
-  // Types are not guessed: what a column of a CSV file means is the contract's to know.
-  if (output.destination === 'csv')
-    return duckdb(
-      `SELECT * FROM read_csv('${files}', header = true, all_varchar = true, delim = ',', quote = '"', escape = '"',
- allow_quoted_nulls = false, max_line_size = 1000000)`,
-    )
-  const columns = await duckdb(`DESCRIBE SELECT * FROM '${files}'`)
-  const shown = columns.map(({ column_name: name, column_type: type }) =>
-    type === 'BLOB' ? `hex("${name}") AS "${name}"` : `"${name}"::VARCHAR AS "${name}"`,
-  )
-  return duckdb(`SELECT ${shown.join(', ')} FROM '${files}'`)
+  return readDataFiles(output.path as string, output.destination as Format)
 }
 
 async function leftovers({ output }: SinkJob): Promise<string[]> {
-  const { files, results } = await manifestOf(output)
-  const kept = new Set(['_SUCCESS', '_manifest.json', ...files.map(({ name }) => name)])
-  const errors = results.map(({ result_id }) => new RegExp(`^_errors(/part-\\d+-\\d+-${result_id}\\.jsonl)?$`))
-  return (await entriesOf(output)).filter((name) => !kept.has(name) && !errors.some((pattern) => pattern.test(name)))
+  const manifest = await readFile(join(output.path as string, '_manifest.json'), 'utf8').catch(() => '')
+  return strayNames(await entriesOf(output), manifest)
 }
 
 async function fingerprint(output: JobOutput): Promise<Record<string, string>> {
@@ -88,32 +57,28 @@ async function fingerprint(output: JobOutput): Promise<Record<string, string>> {
   return hashes
 }
 
-/** Parquet has no infinite times and no NaN among decimals; CSV is text. */
-function parquetRefuses({ kind }: Column, value: Value): boolean {
-  if (kind === 'date') return Math.abs(value as number) > 10 ** 9
-  if (kind === 'timestamp' || kind === 'timestamptz') return value === 2n ** 63n - 1n || value === -(2n ** 63n)
-  return kind === 'decimal' && value === -(2n ** 127n)
-}
-
 function world(format: Format, chunkRows: number): SinkWorld {
   return {
     visibility: 'whole',
     modes: ['overwrite', 'append', 'error'],
     chunkRows,
     overwriteGap: true,
+    expires: 'files',
     openSink: () => openSink(),
-    freshOutput: (mode) => freshOutput(format, mode),
+    freshOutput: (mode) => freshFileOutput(format, mode, root),
     read,
     leftovers,
     ...(format === 'parquet' && { refuses: parquetRefuses }),
     fingerprint,
     ...(disk && {
-      failing: async (mode: WriteMode) => ({
-        sink: openSink(),
-        output: freshOutput(format, mode, disk.path),
-        fail: async () => disk.fill(),
-        mend: async () => disk.makeRoom(),
-      }),
+      failing: {
+        'a disk that is full': async (mode: WriteMode) => ({
+          sink: openSink(),
+          output: freshFileOutput(format, mode, disk.path),
+          fail: async () => disk.fill(),
+          mend: async () => disk.makeRoom(),
+        }),
+      },
     }),
     ruin: async ({ path }) => {
       await mkdir(path as string, { recursive: true })

@@ -1,4 +1,4 @@
-// A store that dies: real files, but from its last step on nothing is done any more, as if the process had been killed.
+// A store that dies: a real one, but from its last step on nothing is done any more, as if the process had been killed.
 import type { FileStore, PartFile } from '../../../connectors/files/store.ts'
 
 export interface Life {
@@ -41,6 +41,9 @@ export function crashingStore(store: FileStore, life: Life): FileStore {
     },
     withdraw: async (parts) => {
       for (const part of parts) await change(() => store.withdraw([part]))
+    },
+    forget: async (parts) => {
+      for (const part of parts) await change(() => store.forget([part]))
     },
     removeDirectory: (name) => change(() => store.removeDirectory(name)),
     begin: async (name, finalName): Promise<PartFile> => {

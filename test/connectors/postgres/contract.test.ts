@@ -61,6 +61,7 @@ sinkContract('table', {
   visibility: 'whole',
   modes: ['overwrite', 'append', 'upsert', 'error'],
   chunkRows: 1000,
+  expires: 'nothing',
   openSink: () => createTableSink(connectTo(url)),
   freshOutput: (mode) => tableOutput(freshTable(), mode, mode === 'upsert' ? { key_columns: [...UPSERT_KEY] } : {}),
   read,
@@ -69,14 +70,16 @@ sinkContract('table', {
     const line = await lineOf(step)
     return { sink: createTableSink(connectTo(line.url)), died: line.usedUp }
   },
-  failing: async (mode) => {
-    const line = await lineOf()
-    return {
-      sink: createTableSink(connectTo(line.url)),
-      output: tableOutput(freshTable(), mode),
-      fail: async () => line.cut(),
-      mend: async () => line.mend(),
-    }
+  failing: {
+    'a server that hangs up and cannot be reached': async (mode) => {
+      const line = await lineOf()
+      return {
+        sink: createTableSink(connectTo(line.url)),
+        output: tableOutput(freshTable(), mode),
+        fail: async () => line.cut(),
+        mend: async () => line.mend(),
+      }
+    },
   },
   ruin: async ({ table_name }) => {
     await client.query(`CREATE SCHEMA IF NOT EXISTS scores; CREATE VIEW ${table_name} AS SELECT 1 AS job`)
