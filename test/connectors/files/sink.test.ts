@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LANE_START, type Sink, type SinkJob } from '../../../connectors/connector.ts'
 import { partPlan } from '../../../connectors/files/part-plan.ts'
 import { createFilesSink } from '../../../connectors/files/sink.ts'
@@ -11,6 +11,7 @@ import type { JobInput } from '../../../topics/jobs.ts'
 import { connectorSettings } from '../settings.ts'
 import { type JobOptions, SCORES, scoredChunk, sinkJob } from './batches.ts'
 import { duckdb } from './duckdb.ts'
+import { mountSmallDisk } from './small-disk.ts'
 
 let root: string
 let sink: Sink
@@ -353,6 +354,24 @@ describe('check', () => {
     expect(await codes({}, [...SCORES, { name: 'score', kind: 'int32' }])).toEqual(['duplicate_column /output/columns'])
     expect(await codes({}, [])).toEqual(['no_columns /output/columns'])
   })
+
+  const readOnly = mountSmallDisk()
+  afterAll(() => readOnly?.remove())
+
+  test.skipIf(readOnly === null)(
+    'refuses a directory where nothing may be written, and so does a job that comes there',
+    async () => {
+      const path = readOnly?.path as string
+      readOnly?.makeReadOnly()
+      const there = createFilesSink(connectorSettings({ outputRoots: [`file://${path}/`] }))
+      const job_ = job({ output: { path: `${path}/scores/` } })
+      const code = 'path_not_writable'
+      expect(await there.check(job_.output, SCORES, input)).toMatchObject([
+        { code, pointer: '/output/path', detail: expect.stringContaining('the service may not write there') },
+      ])
+      await expect(there.prepare(job_)).rejects.toMatchObject({ code, retriable: false })
+    },
+  )
 
   test('looks at the result that is there', async () => {
     await run(job(), 1)

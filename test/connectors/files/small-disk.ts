@@ -10,6 +10,8 @@ export interface SmallDisk {
   readonly path: string
   fill(): void
   makeRoom(): void
+  /** From now on nobody may write there, whoever it is. */
+  makeReadOnly(): void
   remove(): void
 }
 
@@ -33,6 +35,7 @@ export function mountSmallDisk(): SmallDisk | null {
       }
     },
     makeRoom: () => rmSync(filler),
+    makeReadOnly: () => execFileSync('mount', ['-o', 'remount,ro', path]),
     remove: () => {
       execFileSync('umount', [path])
       rmSync(path, { recursive: true })
