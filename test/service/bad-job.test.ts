@@ -208,17 +208,27 @@ describe('the output', () => {
     ['no columns', { columns: [] }, '/output/columns', 'invalid', /got \[\]/],
   ])('%s', (_what, output, pointer, code, says) => refused(jobWith({ output }), { code, pointer, says }))
 
-  test('a topic of Kafka itself', () =>
-    refused(
-      jobWith({
-        output: { destination: 'kafka', table_name: undefined, mode: undefined, topic: '__consumer_offsets' },
-      }),
-      {
-        code: 'topic_internal',
-        pointer: '/output/topic',
-        says: /__consumer_offsets would be an internal topic of Kafka's: choose a name without __/,
-      },
-    ))
+  test.each([
+    [
+      'of Kafka itself',
+      () => '__consumer_offsets',
+      'topic_internal',
+      /internal topic of Kafka's: choose a name without __/,
+    ],
+    ['of Kafka itself, of transactions', () => '__transaction_state', 'topic_internal', /choose a name without __/],
+    ['of this service', () => `${service.prefix}jobs.v1`, 'topic_reserved', /one of the service's own topics.*choose/],
+    ['that this service may have one day', () => `${service.prefix}x`, 'topic_reserved', /all that begin with/],
+    ['with a space', () => 'two words', 'topic_invalid', /expected 1 to 249 of the characters.*got "two words"/],
+    ['with a slash', () => '../jobs', 'topic_invalid', /got "\.\.\/jobs"/],
+    ['that is no name', () => '..', 'topic_invalid', /not "\." or "\.\."/],
+    ['that is too long', () => 'x'.repeat(250), 'topic_invalid', /1 to 249/],
+  ])('a topic %s', (_what, topic, code, says) =>
+    refused(jobWith({ output: { destination: 'kafka', table_name: undefined, mode: undefined, topic: topic() } }), {
+      code,
+      pointer: '/output/topic',
+      says,
+    }),
+  )
 
   test.each([
     'pg_catalog.scores',
@@ -275,6 +285,28 @@ describe('the output', () => {
     await service.query('CREATE VIEW predictions.seen AS SELECT 1 AS customer_id')
     await refused(table('predictions.seen'), { code: 'not_a_table', pointer: '/output/table_name', says: /view/ })
   })
+
+  test.each(['append', 'upsert'])(
+    '%s into the table that the query reads, as one of several outputs too',
+    async (mode) => {
+      const name = `predictions.own_${mode}`
+      await service.query(
+        `CREATE TABLE ${name} (customer_id bigint PRIMARY KEY, tenure int, monthly_charges float8, total_charges float8,
+         label bigint, probabilities_0 real, probabilities_1 real)`,
+      )
+      const { input, model_id } = jobWith({
+        input: {
+          query: `SELECT customer_id, tenure, monthly_charges, total_charges FROM ${name}`,
+          key_column: 'customer_id',
+        },
+      })
+      const own = { destination: 'table', table_name: name, mode }
+      const says = { code: 'output_is_source', says: new RegExp(`own_${mode}`) }
+      await refused({ model_id, input, output: own }, { ...says, pointer: '/output/table_name' })
+      const beside = { destination: 'table', table_name: 'predictions.beside' }
+      await refused({ model_id, input, output: beside, outputs: [own] }, { ...says, pointer: '/outputs/0/table_name' })
+    },
+  )
 
   test('overwriting the table that the query reads, or one that others refer to', async () => {
     await service.query(
