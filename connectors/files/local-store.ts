@@ -32,7 +32,11 @@ export function openLocalStore(directory: string): FileStore {
 }
 
 async function makeDirectory(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true })
+  const first = await mkdir(path, { recursive: true }).catch(async (error: unknown) => {
+    // On a disk that is read-only, Node finds no more to say than that the directory is not there.
+    if (isMissing(error)) await requireWritable(path)
+    throw error
+  })
   // The new directories must outlive a crash as surely as the files that will be put there.
   if (first !== undefined) {
     for (let at = path; at.length >= first.length; at = dirname(at)) await syncDirectory(dirname(at))
