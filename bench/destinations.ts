@@ -14,6 +14,8 @@ interface Round {
   readonly rowsPerSecond: number
   readonly limit: number
   readonly withoutSink: number
+  /** CPU seconds of the job beyond those of the one without a sink: what the destination costs the sink, Kafka and Postgres. */
+  readonly cpu: Readonly<Record<'sink' | 'kafka' | 'postgres', number>>
 }
 
 async function bench(): Promise<void> {
@@ -49,9 +51,15 @@ async function bench(): Promise<void> {
     for (let i = 0; i < RUNS; i++) {
       for (const [name, { output, limit }] of Object.entries(destinations)) {
         const more = name === 'kafka' ? input : {}
-        const { rowsPerSecond } = await service.run(`${name} ${i}`, output(String(i)), more)
+        const job = await service.run(`${name} ${i}`, output(String(i)), more)
         const without = await service.run(`no sink ${i}`, nothing(`${name}-${i}`), more)
-        const round = { rowsPerSecond, limit: await limit(), withoutSink: without.rowsPerSecond }
+        const extra = (process: string) => (job.cpu[process] ?? 0) - (without.cpu[process] ?? 0)
+        const round: Round = {
+          rowsPerSecond: job.rowsPerSecond,
+          limit: await limit(),
+          withoutSink: without.rowsPerSecond,
+          cpu: { sink: extra('sink'), kafka: extra('kafka'), postgres: extra('postgres') },
+        }
         rounds.set(name, [...(rounds.get(name) ?? []), round])
         console.log(`${name} ${i}: the destination alone ${thousands(round.limit)} rows/s`)
       }
@@ -72,6 +80,9 @@ function summary(rounds: readonly Round[]): Record<string, string> {
     'destination alone': thousands(of(({ limit }) => limit)),
     'of the destination alone': of(({ rowsPerSecond, limit }) => rowsPerSecond / limit).toFixed(2),
     'of a job without sink': of(({ rowsPerSecond, withoutSink }) => rowsPerSecond / withoutSink).toFixed(2),
+    'CPU s more: sink': of(({ cpu }) => cpu.sink).toFixed(1),
+    'Kafka ': of(({ cpu }) => cpu.kafka).toFixed(1),
+    'Postgres ': of(({ cpu }) => cpu.postgres).toFixed(1),
   }
 }
 
