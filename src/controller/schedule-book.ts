@@ -3,7 +3,7 @@
 import type { ScheduleCommand, SubmitCommand } from '../../topics/commands.ts'
 import type { Schedule } from '../../topics/schedules.ts'
 import { jobIdOfFiring, requestHash, scheduleIdOf } from '../job/identity.ts'
-import { changed, fired, newSchedule, parseChange } from '../job/schedule.ts'
+import { changed, fired, firedJob, newSchedule, parseChange } from '../job/schedule.ts'
 import { type Origin, submittedJobId } from './command-record.ts'
 import type { BookLimits, JobBook } from './job-book.ts'
 
@@ -73,7 +73,7 @@ export class ScheduleBook {
       for (const fireAt of firings) {
         const jobId = jobIdOfFiring(schedule.schedule_id, fireAt)
         jobs.fire(schedule, jobId, at)
-        fresh = { ...fresh, last_fired_at: fireAt, last_job_id: jobId }
+        fresh = firedJob(fresh, fireAt, jobId)
       }
       this.#put(fresh)
     }

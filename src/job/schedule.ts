@@ -2,7 +2,7 @@
 // time comes from whoever calls.
 import { Compile } from 'typebox/compile'
 import type { Problem } from '../../connectors/connector.ts'
-import type { Schedule, SkipReason } from '../../topics/schedules.ts'
+import type { Firing, Schedule, SkipReason } from '../../topics/schedules.ts'
 import { type Cron, parseCron } from './cron.ts'
 import { lastFiring, nextFiring } from './firing.ts'
 import { requestHash } from './identity.ts'
@@ -106,7 +106,21 @@ export function upcoming(schedule: Schedule, count: number): number[] {
 }
 
 function skipped(schedule: Schedule, fireAt: bigint, reason: SkipReason): Schedule {
-  return { ...schedule, last_skipped: { fire_at: fireAt, reason } }
+  const firing = { fire_at: fireAt, job_id: null, skipped: reason }
+  return { ...withFiring(schedule, firing), last_skipped: { fire_at: fireAt, reason } }
+}
+
+/** The schedule after a firing made its job. */
+export function firedJob(schedule: Schedule, fireAt: bigint, jobId: string): Schedule {
+  const firing = { fire_at: fireAt, job_id: jobId, skipped: null }
+  return { ...withFiring(schedule, firing), last_fired_at: fireAt, last_job_id: jobId }
+}
+
+/** Of the last firings, as many as are kept: the record is written again at each. */
+const RECENT_FIRINGS = 10
+
+function withFiring(schedule: Schedule, firing: Firing): Schedule {
+  return { ...schedule, recent_firings: [firing, ...schedule.recent_firings].slice(0, RECENT_FIRINGS) }
 }
 
 function firingAfter(times: { cron: string; timezone: string }, at: number): bigint | null {

@@ -148,6 +148,22 @@ describe('firing', () => {
     expect(scheduleIn().last_job_id).toBe(jobIdOfFiring(ID, BigInt(FIRST + 2 * MINUTE_MS)))
   })
 
+  test('the last ten firings are told, newest first, with the job or why there is none', () => {
+    schedules.create(submit('k1'), ORIGIN, START)
+    const at = (n: number) => BigInt(FIRST + n * MINUTE_MS)
+    for (let n = 0; n < 12; n++) {
+      schedules.fire(jobs, Number(at(n)))
+      // Every third job is still at work when the next is due.
+      if (n % 3 !== 2) jobs.apply(scheduleIn().last_job_id ?? '', { type: 'cancelled', at: Number(at(n)) + 1 })
+    }
+    const expected = [11, 10, 9, 8, 7, 6, 5, 4, 3, 2].map((n) =>
+      n > 2 && n % 3 === 0
+        ? { fire_at: at(n), job_id: null, skipped: 'overlap' }
+        : { fire_at: at(n), job_id: jobIdOfFiring(ID, at(n)), skipped: null },
+    )
+    expect(scheduleIn().recent_firings).toEqual(expected)
+  })
+
   test('a firing that waits is made at the first look after the job’s end, without waiting for the next time', () => {
     schedules.create(submit('k1', { overlap: 'buffer_one' }), ORIGIN, START)
     schedules.fire(jobs, FIRST)

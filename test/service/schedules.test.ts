@@ -95,6 +95,7 @@ async function expectEveryFiringOnce(id: string, periodMs: number): Promise<void
     expected.push(jobIdOfFiring(id, BigInt(at)))
   expect((await jobsOf(id)).map(({ job_id }) => job_id)).toEqual(expected.reverse())
   expect(body.last_job_id).toBe(expected[0])
+  expect(body.recent_firings.map(({ job_id }: JsonObject) => job_id)).toEqual(expected.slice(0, 10))
 }
 
 /** Waits until every job of a schedule is finished; they must have succeeded, and each has written its ten rows. */
@@ -208,6 +209,7 @@ describe('over REST', () => {
       last_fired_at: null,
       last_job_id: null,
       last_skipped: null,
+      recent_firings: [],
       waiting_fire_at: null,
       next_fire_at: answer.body.next_firings[0],
       next_firings: [expect.any(String), expect.any(String), expect.any(String)],

@@ -35,6 +35,14 @@ export const ScheduleBody = Type.Object(
         },
       ),
     ),
+    recent_firings: Type.Array(
+      Type.Object({
+        fire_at: Type.String(),
+        job_id: Nullable(Type.String()),
+        skipped: Nullable(Type.Enum([...SKIP_REASONS])),
+      }),
+      { description: 'The last ten, newest first: the job that each made, or why it made none' },
+    ),
     waiting_fire_at: Nullable(Type.String({ description: 'A firing that waits for the end of the job before it' })),
     next_fire_at: Nullable(Type.String({ description: 'Null while it is not enabled' })),
     next_firings: Type.Array(Type.String(), { description: 'The next three' }),
@@ -169,6 +177,7 @@ function shown(schedule: Schedule): ScheduleBody {
     last_fired_at: timeOrNull(schedule.last_fired_at),
     last_job_id: schedule.last_job_id,
     last_skipped: last_skipped && { ...last_skipped, fire_at: timeText(last_skipped.fire_at) },
+    recent_firings: schedule.recent_firings.map((firing) => ({ ...firing, fire_at: timeText(firing.fire_at) })),
     waiting_fire_at: timeOrNull(schedule.waiting_fire_at),
     next_fire_at: timeOrNull(schedule.next_fire_at),
     next_firings: upcoming(schedule, 3).map((at) => timeText(BigInt(at))),
