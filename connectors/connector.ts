@@ -211,7 +211,10 @@ export interface Sink {
   finalise(job: SinkJob, rows: bigint, endBy?: number): Promise<SinkResult>
   /** Removes what an attempt left behind that is no result. Harmless after `finalise`; a `finalise` after it makes nothing visible. */
   discard(job: SinkJob): Promise<void>
-  /** The time of a finished result is up: removes the files that the job wrote. A user's table or topic is never touched. */
+  /**
+   * The time of a finished job is up: removes the files that it wrote, and what was noted of it, for a job of the same id may
+   * follow. A user's table or topic is never touched.
+   */
   expire(job: SinkJob): Promise<void>
   close(): Promise<void>
 }

@@ -63,6 +63,11 @@ export async function removeErrors(store: FileStore, gone: (resultId: string) =>
   if (unwanted.length === there.length) await store.removeDirectory(ERRORS)
 }
 
+/** Removes the directory if nothing is in it: a crash may have come between the last file and it. */
+export async function removeEmptyErrors(store: FileStore): Promise<void> {
+  if (!(await store.list(ERRORS)).length) await store.removeDirectory(ERRORS)
+}
+
 function errorNames(job: SinkJob, lane: number, k: number): { staged: string; final: string } {
   const { record, final } = partNames(job, lane, k)
   const name = final.slice(0, final.indexOf(job.resultId) + job.resultId.length)

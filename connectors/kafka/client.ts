@@ -107,7 +107,7 @@ export function connectorError(error: unknown, code: string): unknown {
   const lasting = LASTING[type]
   if (lasting) return make(lasting[0], `${lasting[1]} (${cause.message})`, false)
   if (/_AUTHORIZATION_FAILED$|^SASL_|^SECURITY_/.test(type)) {
-    const message = `Kafka does not allow it: ${cause.message}. The service needs Write and Describe on the topic, Write on its transactional ids and Read on its groups`
+    const message = `Kafka does not allow it: ${cause.message}. The service needs Write and Describe on the topic, Write on its transactional ids, Read and Delete on its groups`
     return make('permission_denied', message, false)
   }
   // UNKNOWN is what a broker answers that came upon an error of its own, as when an owner commits while the next one fences it.

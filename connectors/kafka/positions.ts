@@ -15,7 +15,8 @@ import { randomUUID } from 'node:crypto'
 import { scoredTopics } from '../../topics/scored.ts'
 import { LANES } from '../../topics/topic.ts'
 import { ConnectorError, LANE_START, type LanePosition, type SinkJob } from '../connector.ts'
-import { connectorError, type KafkaConnection } from './client.ts'
+import { connectorError, type KafkaConnection, typeOf } from './client.ts'
+import { KafkaJSDeleteGroupsError } from './kafkajs/library.ts'
 import { openTransactions, type TransactionOffsets, type Transactions } from './transactions.ts'
 
 /** What names an attempt. */
@@ -105,6 +106,30 @@ export function positionOffsets(
   const metadata = JSON.stringify({ rows: String(rows), failed: String(failedRows), bytes: String(bytes), done })
   const slot = { topic: scoredTopic(connection), partition: lane, offset: chunks, metadata }
   return offsetsOf(groupOf(connection, attempt, lane), slot)
+}
+
+/**
+ * Deletes what is kept of attempts 1 … `attempts`. A job may come again under its id (the same Idempotency-Key after its time
+ * is up), and must not be taken to be where the first one ended.
+ */
+export async function forgetAttempts(
+  connection: KafkaConnection,
+  { resultId, attempt: attempts }: Attempt,
+): Promise<void> {
+  const lanes = Array.from({ length: LANES }, (_, lane) => lane)
+  const groups = Array.from({ length: attempts }, (_, before) => before + 1).flatMap((attempt) => [
+    groupOf(connection, { resultId, attempt }),
+    ...lanes.map((lane) => groupOf(connection, { resultId, attempt }, lane)),
+  ])
+  await connection.withAdmin('offsets_refused', async (admin) => {
+    try {
+      await admin.deleteGroups(groups)
+    } catch (error) {
+      if (!(error instanceof KafkaJSDeleteGroupsError)) throw error
+      const failure = error.groups.find(({ error: cause }) => typeOf(cause) !== 'GROUP_ID_NOT_FOUND')
+      if (failure) throw failure.error
+    }
+  })
 }
 
 function groupOf(connection: KafkaConnection, { resultId, attempt }: Attempt, lane?: number): string {

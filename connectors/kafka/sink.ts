@@ -9,7 +9,7 @@ import { avroProblems, avroSchema } from './avro-schema.ts'
 import { kafkaConnection } from './client.ts'
 import { jsonRows } from './json-rows.ts'
 import { KafkaLane } from './lane-writer.ts'
-import { readTicket, type Ticket, takeLane } from './positions.ts'
+import { forgetAttempts, readTicket, type Ticket, takeLane } from './positions.ts'
 import { openRegistry } from './registry.ts'
 import { describeTopic, ensureTopic, missingTopicProblem, topicNameProblem } from './topic.ts'
 
@@ -104,8 +104,8 @@ export function createKafkaSink(settings: ConnectorSettings): Sink {
       if (await describeTopic(connection, topic)) await closeAttempt(connection, job, topic)
     },
 
-    // The topic is the user's; the positions are offsets, which Kafka forgets by itself.
-    expire: async () => {},
+    // The topic is the user's; only the positions go.
+    expire: (job) => forgetAttempts(connection, job),
 
     close: () => connection.close(),
   }

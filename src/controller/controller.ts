@@ -105,8 +105,8 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       book.admit(views.activeJobs(), at, live)
       // 3. Write it down, all or nothing.
       const changes = book.takeChanges()
-      outgoing.push(...changes.flatMap((job) => jobRecords(job, partition, views.progressOf(job.job_id))))
-      outgoing.push(...book.takeForgotten().map((key) => ({ topic: jobsTopic, partition, key, value: null })))
+      outgoing.push(...changes.flatMap((job) => jobRecords(job, partition, views.slotsOf(job.job_id))))
+      outgoing.push(...book.takeForgotten().flatMap((jobId) => tombstones(jobId, partition, views.slotsOf(jobId))))
       outgoing.push(...schedules.takeWrites().map((write) => scheduleRecord(write, partition)))
       const last = records.at(-1)
       if (outgoing.length || last) {
@@ -198,16 +198,21 @@ function deadCommand(
 }
 
 /** The records that a job's new state stands for. */
-function jobRecords(job: JobSnapshot, partition: number, ledger: ReadonlyMap<string, ProgressEntry>): OutgoingRecord[] {
+function jobRecords(job: JobSnapshot, partition: number, slots: readonly string[]): OutgoingRecord[] {
   const key = job.job_id
-  const records: OutgoingRecord[] = [{ topic: jobsTopic, partition, key, value: jobCodec.encode(job) }]
-  if (isTerminal(job.status)) {
-    // A finished job needs no read task and no ledger: its totals are in the snapshot.
-    records.push({ topic: readsTopic, partition, key, value: null })
-    for (const slot of ledger.keys())
-      records.push({ topic: progressTopic, partition, key: `${key}/${slot}`, value: null })
-  }
-  return records
+  const snapshot = { topic: jobsTopic, partition, key, value: jobCodec.encode(job) }
+  if (!isTerminal(job.status)) return [snapshot]
+  // A finished job needs no read task and no ledger: its totals are in the snapshot.
+  return [snapshot, { topic: readsTopic, partition, key, value: null }, ...ledgerTombstones(key, partition, slots)]
+}
+
+/** What takes a job away, with what a worker wrote of it after its end: a job of the same id may follow. */
+function tombstones(jobId: string, partition: number, slots: readonly string[]): OutgoingRecord[] {
+  return [{ topic: jobsTopic, partition, key: jobId, value: null }, ...ledgerTombstones(jobId, partition, slots)]
+}
+
+function ledgerTombstones(jobId: string, partition: number, slots: readonly string[]): OutgoingRecord[] {
+  return slots.map((slot) => ({ topic: progressTopic, partition, key: `${jobId}/${slot}`, value: null }))
 }
 
 function scheduleRecord({ key, schedule }: ScheduleWrite, partition: number): OutgoingRecord {

@@ -1,16 +1,20 @@
 // The controller's duties that touch the outside world: plan a direct command's job, prepare its output, make the result
 // visible, clean up. Each runs beside the main loop, at most one for each job, and ends as an event for the job.
 import type { Logger } from 'pino'
-import { ConnectorError, type Sink, type SinkJob, type SinkResult } from '../../connectors/connector.ts'
+import { ConnectorError, type SinkJob, type SinkResult } from '../../connectors/connector.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import { Backoff, OWN_PATIENCE_MS } from '../backoff.ts'
 import { type Duty, deadline, duty, type JobEvent, timeoutError } from '../job/machine.ts'
 import { type PlanningWorld, planJob } from '../job/plan.ts'
 import { sinkJob } from '../job/sink-job.ts'
 import { specOf } from './command-record.ts'
+import { type Destination, isRefusal, sweep } from './sweep.ts'
 
-/** Jobs that are planned at once; each asks a database twice or more, and a thousand submissions may come in one moment. */
-const MAX_PLANS = 8
+/**
+ * Jobs for which these are done at once. Each plan asks a database twice or more, and a thousand submissions may come in one
+ * moment; after a long time without a controller as many jobs may be due to be swept.
+ */
+const MOST_AT_ONCE: Partial<Record<Work, number>> = { plan: 8, sweep: 16 }
 /** How long past its deadline a job may wait for a destination to say whether the result is visible. */
 const UNKNOWN_MS = 600_000
 
@@ -37,7 +41,7 @@ export class Duties {
   readonly #stop = new AbortController()
   /** Job → what is being done for it. */
   readonly #running = new Map<string, RunningDuty>()
-  #plans = 0
+  readonly #atOnce = new Map<Work, number>()
 
   constructor(world: (tenantId: string) => PlanningWorld, report: (outcome: DutyOutcome) => void, log: Logger) {
     this.#world = world
@@ -47,12 +51,13 @@ export class Duties {
 
   /** Starts a duty unless one is under way for the job, or too many of the kind are: then it is still due after an outcome. */
   start(job: JobSnapshot, duty: Work): void {
-    if (this.#running.has(job.job_id) || (duty === 'plan' && this.#plans >= MAX_PLANS)) return
-    if (duty === 'plan') this.#plans++
+    const others = this.#atOnce.get(duty) ?? 0
+    if (this.#running.has(job.job_id) || others >= (MOST_AT_ONCE[duty] ?? Number.POSITIVE_INFINITY)) return
+    this.#atOnce.set(duty, others + 1)
     const stop = new AbortController()
     const done = this.#run(job, duty, AbortSignal.any([this.#stop.signal, stop.signal])).then((event) => {
       this.#running.delete(job.job_id)
-      if (duty === 'plan') this.#plans--
+      this.#atOnce.set(duty, (this.#atOnce.get(duty) ?? 1) - 1)
       this.#report({ jobId: job.job_id, event })
     })
     this.#running.set(job.job_id, { duty, done, stop })
@@ -120,7 +125,7 @@ export class Duties {
           for (const any of [...attemptsBefore(job, output), sinkJob(job, output)]) await sink.discard(any)
         return { type: 'cleaned' }
       case 'sweep':
-        for (const { sink, output } of outputs) if (job.plan) await sink.expire(sinkJob(job, output))
+        await sweep(job, outputs)
         return { type: 'swept' }
     }
   }
@@ -128,8 +133,8 @@ export class Duties {
   #failure(job: JobSnapshot, duty: Work, error: unknown): DutyOutcome['event'] {
     // What cannot be cleaned up must not keep the job's lanes for ever.
     if (duty === 'clean') return { type: 'cleaned' }
-    // What can never be removed must not be tried for ever; anything else is due again at the next tick.
-    if (duty === 'sweep') return error instanceof ConnectorError && !error.retriable ? { type: 'swept' } : null
+    // It is due again at the next tick.
+    if (duty === 'sweep') return isRefusal(error) ? { type: 'swept' } : null
     if (duty === 'finalise' && isLate(job)) {
       const unknown = `whether the result is visible could not be found out: ${(error as Error).message}`
       return { type: 'failed', error: timeoutError(job, unknown), at: Date.now() }
@@ -137,11 +142,6 @@ export class Duties {
     const code = error instanceof ConnectorError ? error.code : 'internal'
     return { type: 'failed', error: { code, message: `${duty}: ${(error as Error).message}` }, at: Date.now() }
   }
-}
-
-interface Destination {
-  readonly sink: Sink
-  readonly output: number
 }
 
 /** Makes every output visible, each as a whole; when a later one fails for good, the error names those that are. */

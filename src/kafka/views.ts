@@ -30,6 +30,8 @@ export class Views {
   readonly workers = new Map<string, WorkerHeartbeat>()
   readonly changes = new EventEmitter<ViewEvents>()
   readonly #progress = new Map<string, Map<string, ProgressEntry>>()
+  /** Finished job → slots of the ledger whose records are still in the topic: a worker may write one late. */
+  readonly #leftSlots = new Map<string, Set<string>>()
   readonly #partitions = new Map<string, number>()
   readonly #offsets = new Map<string, bigint>()
   readonly #active = new Map<string, JobSnapshot>()
@@ -68,6 +70,11 @@ export class Views {
   /** Where in its partition of jobs.v1 the job's snapshot is; -1 if there is none. */
   offsetOf(jobId: string): bigint {
     return this.#offsets.get(jobId) ?? -1n
+  }
+
+  /** The slots of a job's ledger that have a record in the topic, also those that do not count any more. */
+  slotsOf(jobId: string): string[] {
+    return [...this.progressOf(jobId).keys(), ...(this.#leftSlots.get(jobId) ?? [])]
   }
 
   /** The jobs of one control partition. */
@@ -129,6 +136,7 @@ export class Views {
       this.#partitions.delete(key)
       this.#offsets.delete(key)
       this.#progress.delete(key)
+      this.#leftSlots.delete(key)
       return
     }
     const job = jobCodec.decode(value)
@@ -138,7 +146,10 @@ export class Views {
     this.#partitions.set(key, partition)
     this.#offsets.set(key, offset)
     // A finished job's totals are in its snapshot; keeping every ledger entry would grow with every job ever run.
-    if (isTerminal(job.status)) this.#progress.delete(key)
+    if (isTerminal(job.status)) {
+      for (const slot of this.progressOf(key).keys()) this.#leftSlot(key, slot)
+      this.#progress.delete(key)
+    }
     this.changes.emit('job', job)
   }
 
@@ -146,12 +157,18 @@ export class Views {
     const jobId = key.slice(0, key.indexOf('/'))
     const slot = key.slice(key.indexOf('/') + 1)
     if (!value) {
-      this.#progress.get(jobId)?.delete(slot)
+      for (const slots of [this.#progress, this.#leftSlots]) {
+        slots.get(jobId)?.delete(slot)
+        if (slots.get(jobId)?.size === 0) slots.delete(jobId)
+      }
       return
     }
     const entry = progressCodec.decode(value)
     const job = this.jobs.get(jobId)
-    if (job && isTerminal(job.status)) return
+    if (job && isTerminal(job.status)) {
+      this.#leftSlot(jobId, slot)
+      return
+    }
     let entries = this.#progress.get(jobId)
     if (!entries) {
       entries = new Map()
@@ -160,6 +177,12 @@ export class Views {
     // The first claim of an attempt counts; its key names the worker, so a second claim has another slot.
     entries.set(slot, entry)
     this.changes.emit('progress', entry)
+  }
+
+  #leftSlot(jobId: string, slot: string): void {
+    const slots = this.#leftSlots.get(jobId)
+    if (slots) slots.add(slot)
+    else this.#leftSlots.set(jobId, new Set([slot]))
   }
 
   #onModel({ key, value }: TailRecord): void {

@@ -132,8 +132,17 @@ export async function run(service: Service, job: JsonObject): Promise<JsonObject
   return completed(service, await submit(service, job))
 }
 
-/** The JSON records that are in a topic now, read by a consumer of the test's own. */
-export async function recordsOf({ kafka, prefix }: Service, topic: string): Promise<JsonObject[]> {
+/** The JSON records that are in a topic now. */
+export async function recordsOf(service: Service, topic: string): Promise<JsonObject[]> {
+  const records = await rawRecordsOf(service, topic)
+  return records.flatMap(({ value }) => (value ? [JSON.parse(value.toString())] : []))
+}
+
+/** The records that are in a topic now, those of each partition in order, read by a consumer of the test's own. */
+export async function rawRecordsOf(
+  { kafka, prefix }: Service,
+  topic: string,
+): Promise<{ readonly key: string; readonly value: Buffer | null }[]> {
   const client = kafka()
   const name = `${prefix}${topic}`
   const admin = client.admin()
@@ -142,7 +151,7 @@ export async function recordsOf({ kafka, prefix }: Service, topic: string): Prom
   await admin.disconnect()
   const left = new Set(ends.filter(({ high, low }) => high !== low).map(({ partition }) => partition))
   const consumer = client.consumer({ groupId: `${prefix}test-${randomUUID()}`, maxWaitTimeInMs: 100 })
-  const records: JsonObject[] = []
+  const records: { key: string; value: Buffer | null }[] = []
   // The end of a batch, and not its last record, tells the position: transaction markers occupy offsets too.
   consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
     const end = ends.find(({ partition }) => partition === payload.partition)
@@ -153,7 +162,7 @@ export async function recordsOf({ kafka, prefix }: Service, topic: string): Prom
   await consumer.run({
     autoCommit: false,
     eachBatch: async ({ batch }) => {
-      for (const { value } of batch.messages) if (value) records.push(JSON.parse(value.toString()))
+      for (const { key, value } of batch.messages) records.push({ key: key?.toString() ?? '', value })
     },
   })
   await until(() => left.size === 0, { what: `${name} to be read` })

@@ -2,7 +2,20 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { CHURN_FEATURES, churnJob, registerModel, run, seedCustomers } from '../harness/jobs.ts'
+import { jobsTopic } from '../../topics/jobs.ts'
+import { progressTopic } from '../../topics/progress.ts'
+import { readsTopic } from '../../topics/reads.ts'
+import {
+  CHURN_FEATURES,
+  churnJob,
+  completed,
+  rawRecordsOf,
+  registerModel,
+  run,
+  seedCustomers,
+  submit,
+  whenJob,
+} from '../harness/jobs.ts'
 import { type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
@@ -44,6 +57,37 @@ test('what a later job wrote into the directory stays', async () => {
   expect(names.filter((name) => name.includes(first.job_id))).toEqual([])
   await gone(second.job_id)
   expect(await filesIn('kept')).toEqual([])
+})
+
+test('no record of a job is left, also not what workers wrote after its end', async () => {
+  const query = 'SELECT c.* FROM customers c, generate_series(1, 4000)'
+  const jobId = await submit(service, churnJob({ query, output: { destination: 'csv', path: 'cut-off' } }))
+  await whenJob(service, jobId, 'scored in part', ({ progress }) => progress.processed_rows > 0)
+  expect((await service.request(`/api/v1/inference/batch/${jobId}/cancel`, { method: 'POST' })).status).toBe(200)
+  await gone(jobId)
+  for (const topic of [jobsTopic, readsTopic, progressTopic]) {
+    const records = await rawRecordsOf(service, topic.name)
+    const ofJob = records.filter(({ key }) => key === jobId || key.startsWith(`${jobId}/`))
+    const newest = new Map(ofJob.map(({ key, value }) => [key, value]))
+    expect(newest.size, topic.name).toBeGreaterThan(0)
+    expect(
+      [...newest].filter(([, value]) => value !== null).map(([key]) => key),
+      topic.name,
+    ).toEqual([])
+  }
+  expect(await filesIn('')).not.toContain('_scoreline')
+})
+
+test('an idempotency key stands for its job as long as that is kept, and then for a new one', async () => {
+  const headers = { 'idempotency-key': 'weekly' }
+  const topic = `predictions.${service.prefix}weekly`
+  const job = churnJob({ output: { destination: 'kafka', topic, format: 'json' } })
+  const jobId = await submit(service, job, headers)
+  await completed(service, jobId)
+  expect(await submit(service, job, headers)).toBe(jobId)
+  await gone(jobId)
+  expect(await submit(service, job, headers)).toBe(jobId)
+  expect((await completed(service, jobId)).progress.written_rows).toBe(500)
 })
 
 test('a controller that was away sweeps when it is back', async () => {

@@ -36,6 +36,6 @@ if (!require.cache[user]) {
 
 const kafkajs = require('kafkajs') as typeof import('kafkajs')
 export const { AssignerProtocol, ConfigResourceTypes, logLevel, Partitioners } = kafkajs
-export const { KafkaJSAggregateError, KafkaJSError, KafkaJSNonRetriableError } = kafkajs
+export const { KafkaJSAggregateError, KafkaJSDeleteGroupsError, KafkaJSError, KafkaJSNonRetriableError } = kafkajs
 export const Kafka = kafkajs.Kafka
 export type Kafka = InstanceType<typeof Kafka>

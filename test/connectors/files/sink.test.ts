@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LANE_START, type Sink, type SinkJob } from '../../../connectors/connector.ts'
+import { openLocalStore } from '../../../connectors/files/local-store.ts'
 import { partPlan } from '../../../connectors/files/part-plan.ts'
 import { createFilesSink } from '../../../connectors/files/sink.ts'
 import type { JobInput } from '../../../topics/jobs.ts'
 import { connectorSettings } from '../settings.ts'
 import { type JobOptions, SCORES, scoredChunk, sinkJob } from './batches.ts'
+import { Crash, crashing } from './crashing.ts'
 import { duckdb } from './duckdb.ts'
 import { mountSmallDisk } from './small-disk.ts'
 
@@ -54,6 +56,37 @@ async function hashes(directory: string): Promise<Record<string, string>> {
   }
   return found
 }
+
+test('a removal that was cut off after any of its changes is gone on with; what others added stays', async () => {
+  const failing = job({ lanes: [3, 7] })
+  const other = job({ jobId: 'batch-b', output: { mode: 'append' }, lanes: [1] })
+  for (let changes = 0, crashed = true; crashed; changes++) {
+    await sink.prepare(failing)
+    for (const lane of failing.lanes) {
+      const writer = await sink.openLane(failing, lane)
+      await writer.write([scoredChunk(lane, 0, 10, 1)])
+      await writer.end()
+    }
+    await sink.finalise(failing, 20n)
+    const alone = changes % 2 === 0
+    if (!alone) await run(other, 1)
+    const budget = { left: changes }
+    const settings = connectorSettings({ outputRoots: [`file://${root}/`] })
+    const dying = createFilesSink(settings, async (path) => crashing(openLocalStore(path), budget, { closes: false }))
+    crashed = await dying.expire(failing).then(
+      () => false,
+      (error) => {
+        expect(error).toBeInstanceOf(Crash)
+        return true
+      },
+    )
+    await sink.expire(failing)
+    expect(await names()).toEqual(alone ? [] : ['_SUCCESS', '_manifest.json', 'part-0001-00000-batch-b.parquet'])
+    if (!alone) expect((await manifest()).files).toHaveLength(1)
+    await sink.expire(other)
+    if (changes > 100) throw new Error('a removal of a hundred changes')
+  }
+})
 
 test('the plan of these tests has parts of one chunk', () => {
   expect(partPlan(CHUNK_ROWS, SCORES, job().output)).toEqual({ groupChunks: 1, partChunks: 1 })

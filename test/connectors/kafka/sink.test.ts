@@ -144,6 +144,20 @@ describe('a job', () => {
     await run(job, 1)
     await expect(sink.finalise(job, 21n)).rejects.toMatchObject({ code: 'rows_lost', retriable: false })
   })
+
+  test('whose time is up leaves its rows, and one of the same id begins from the start', async () => {
+    const topic = freshTopic()
+    const job = kafkaJob(topic)
+    await run(job, 2)
+    for (const _ of ['once', 'and again']) await sink.expire({ ...job, lanes: [] })
+    const admin = kafkaClient().admin()
+    await admin.connect()
+    const { groups } = await admin.listGroups()
+    await admin.disconnect()
+    expect(groups.filter(({ groupId }) => groupId.includes(job.resultId))).toEqual([])
+    expect(await run(job, 2)).toMatchObject({ rows: 40n })
+    expect(await readTopic(topic)).toHaveLength(80)
+  })
 })
 
 describe('every type', () => {
