@@ -1,5 +1,4 @@
-// The model's output tensors and the columns that pass through, as the scored chunk. A prediction is never NULL; NaN is a
-// value like any other and stays one.
+// The model's output tensors and the columns that pass through, as the scored chunk. A prediction is never NULL.
 import type { Column, ColumnBatch, FixedVector, Vector } from '../../topics/columns.ts'
 import { setBit, takeRows } from '../../topics/take-rows.ts'
 import { fromHalf } from '../model/float16.ts'
@@ -43,16 +42,27 @@ export function noOutputs(plan: ScoringPlan): Tensors {
   )
 }
 
-/** The outputs of two runs as those of one, in that order. Either may be of no rows. */
-export function joinOutputs(first: Tensors, second: Tensors): Tensors {
-  if (rowsOf(first) === 0) return second
-  if (rowsOf(second) === 0) return first
+/** The outputs of some runs as those of one, in that order. Runs may be of no rows. */
+export function joinOutputs(runs: readonly Tensors[]): Tensors {
+  const filled = runs.filter((outputs) => rowsOf(outputs) > 0)
+  const [first] = filled.length > 0 ? filled : runs
+  if (filled.length < 2) return first as Tensors
+  const rows = filled.reduce((sum, outputs) => sum + rowsOf(outputs), 0)
   return Object.fromEntries(
-    Object.entries(first).map(([name, { type, dims, data }]) => {
-      const next = second[name] as Tensor
-      const rows = (dims[0] as number) + (next.dims[0] as number)
-      return [name, { type, dims: [rows, ...dims.slice(1)], data: joinData(data, next.data) }]
+    Object.entries(first as Tensors).map(([name, { type, dims }]) => {
+      const data = joinData(filled.map((outputs) => (outputs[name] as Tensor).data))
+      return [name, { type, dims: [rows, ...dims.slice(1)], data }]
     }),
+  )
+}
+
+/** Rows `rows` of a run's outputs. */
+export function takeOutputs(outputs: Tensors, rows: Int32Array): Tensors {
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, { type, dims, data }]) => [
+      name,
+      { type, dims: [rows.length, ...dims.slice(1)], data: takeData(data, rows, dims[1] ?? 1) },
+    ]),
   )
 }
 
@@ -116,12 +126,22 @@ function everyNth(data: TensorData, first: number, stride: number, rows: number)
   return column
 }
 
-function joinData(first: TensorData, second: TensorData): TensorData {
-  if (isStrings(first) || isStrings(second)) return [...(first as readonly string[]), ...(second as readonly string[])]
-  const bytes = new Uint8Array(first.byteLength + second.byteLength)
-  bytes.set(new Uint8Array(first.buffer, first.byteOffset, first.byteLength))
-  bytes.set(new Uint8Array(second.buffer, second.byteOffset, second.byteLength), first.byteLength)
+function joinData(parts: readonly TensorData[]): TensorData {
+  const [first] = parts as [TensorData]
+  if (isStrings(first)) return (parts as readonly (readonly string[])[]).flat()
+  const arrays = parts as readonly NumberData[]
+  const bytes = new Uint8Array(arrays.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  let at = 0
+  for (const { buffer, byteOffset, byteLength } of arrays) {
+    bytes.set(new Uint8Array(buffer, byteOffset, byteLength), at)
+    at += byteLength
+  }
   return new (first.constructor as new (buffer: ArrayBuffer) => NumberData)(bytes.buffer)
+}
+
+function takeData(data: TensorData, rows: Int32Array, width: number): TensorData {
+  const slices = [...rows].map((row) => data.slice(row * width, (row + 1) * width) as TensorData)
+  return slices.length > 0 ? joinData(slices) : (data.slice(0, 0) as TensorData)
 }
 
 /** Elements as the storage of their column's kind; as they are where they already have it. */

@@ -212,7 +212,7 @@ describe('rows that cannot be scored', () => {
     expect(runs).toBeLessThanOrEqual(21)
   })
 
-  test('NULL is NaN in a floating-point feature and fails the row in any other', async () => {
+  test('NULL is NaN in a floating-point feature, and fails the row in any other; so does a prediction that is NaN', async () => {
     const batch = batchOf([
       { name: 'amount', kind: 'float64', values: [10, null, 30, 40] },
       { name: 'visits', kind: 'int32', values: [1, 2, null, 4] },
@@ -220,11 +220,16 @@ describe('rows that cannot be scored', () => {
     ])
     const { values, failed } = await score('test/fixtures/models/per-column.onnx', batch)
     expect(failed).toEqual([
+      {
+        row: 1,
+        reason: "output_nan: the model's prediction probabilities_0 is NaN",
+        input: { amount: null, visits: '2', plan: 'pro' },
+      },
       { row: 2, reason: expect.stringContaining('visits is NULL'), input: { amount: '30', visits: null, plan: null } },
       { row: 3, reason: expect.stringContaining('plan is NULL'), input: { amount: '40', visits: '4', plan: null } },
     ])
-    expect(values.label).toHaveLength(2)
-    expect(values.probabilities_0?.[1]).toBeNaN()
+    expect(values.label).toHaveLength(1)
+    expect(values.probabilities_0).toEqual([expect.closeTo(values.probabilities_0?.[0] as number, 6)])
   })
 
   test('rows left out before the run keep their positions when others fail in it', async () => {
@@ -254,6 +259,101 @@ describe('rows that cannot be scored', () => {
     const { batch, failed } = await score(file, picky([]))
     expect({ rows: batch.rows, failed }).toEqual({ rows: 0, failed: [] })
     expect(plain(decodeColumns(encodeColumns(batch)))).toEqual({ id: [], y: [] })
+  })
+})
+
+describe('a prediction that is NaN', () => {
+  const NAN = Number.NaN
+  const matrix = async (type: TensorType, names = ['y_0', 'y_1']) => {
+    const value = { type, shape: ['N', 2] }
+    const registered = await register(
+      identityModel([{ input: { name: 'x', ...value }, output: { name: 'y', ...value } }]),
+      ['a', 'b'],
+    )
+    const batch = batchOf([
+      { name: 'a', kind: 'float64', values: [0, NAN, 2, Number.POSITIVE_INFINITY, 4, NAN] },
+      { name: 'b', kind: 'float64', values: [0, 1, NAN, Number.NEGATIVE_INFINITY, 4, NAN] },
+    ])
+    const { plan } = expectNone(selectColumns(planFor(registered, batch), names))
+    const { batch: scored, failed } = await scoreChunk(registered.session, plan, batch)
+    return {
+      values: plain(scored),
+      failed: failed.map(({ row, reason }) => [row, /prediction (\S+)/.exec(reason)?.[1]]),
+    }
+  }
+
+  test.each(['float32', 'float64', 'float16'] as const)(
+    'of %s fails its row, naming the column; infinities are numbers',
+    async (type) => {
+      const { values, failed } = await matrix(type)
+      expect(failed).toEqual([
+        [1, 'y_0'],
+        [2, 'y_1'],
+        [5, 'y_0'],
+      ])
+      expect(values).toEqual({
+        y_0: [0, Number.POSITIVE_INFINITY, 4],
+        y_1: [0, Number.NEGATIVE_INFINITY, 4],
+      })
+    },
+  )
+
+  test('counts only in the columns of the result; without predictions in it, in any', async () => {
+    expect((await matrix('float32', ['y_1', 'a'])).failed.map(([row]) => row)).toEqual([2, 5])
+    expect((await matrix('float32', ['a'])).failed.map(([row]) => row)).toEqual([1, 2, 5])
+    expect((await matrix('float32', ['y'])).failed).toEqual([
+      [1, 'y'],
+      [2, 'y'],
+      [5, 'y'],
+    ])
+  })
+
+  test('is found in rows that were halved, and where no row is left', async () => {
+    const file = 'test/fixtures/models/picky.onnx'
+    const rows = [1, NAN, 666, 4, NAN, 666, 7]
+    const { values, failed } = await score(
+      file,
+      batchOf([
+        { name: 'a', kind: 'float32', values: rows },
+        { name: 'b', kind: 'float32', values: rows.map(() => 1) },
+      ]),
+    )
+    expect(failed.map(({ row, reason }) => [row, reason.slice(0, 10)])).toEqual([
+      [1, 'output_nan'],
+      [2, expect.not.stringContaining('nan')],
+      [4, 'output_nan'],
+      [5, expect.not.stringContaining('nan')],
+    ])
+    expect(values).toEqual({ y: [2, 5, 8] })
+    const none = batchOf(['a', 'b'].map((name) => ({ name, kind: 'float32', values: [NAN, NAN] })))
+    expect((await score(file, none)).batch.rows).toBe(0)
+  })
+})
+
+describe('a bound on the rows of a run', () => {
+  test('gives the same rows in several runs, with those that fail in their places', async () => {
+    const registered = await registerFixture('test/fixtures/models/picky.onnx')
+    const a = Array.from({ length: 100 }, (_, i) => (i % 40 === 7 ? 666 : i % 50 === 3 ? Number.NaN : i))
+    const batch = batchOf([
+      { name: 'a', kind: 'float32', values: a },
+      { name: 'b', kind: 'float32', values: a.map(() => 0.5) },
+      { name: 'id', kind: 'int32', values: a.map((_, i) => i) },
+    ])
+    const sizes: number[] = []
+    const bound = {
+      rows: (left: number) => Math.min(left, 1 + 7 * sizes.length),
+      run: <T>(rows: number, run: () => Promise<T>) => {
+        sizes.push(rows)
+        return run()
+      },
+    }
+    const plan = planFor(registered, batch)
+    const whole = await scoreChunk(registered.session, plan, batch)
+    const parts = await scoreChunk(registered.session, plan, batch, bound)
+    expect(plain(parts.batch)).toEqual(plain(whole.batch))
+    expect(parts.failed).toEqual(whole.failed)
+    expect(parts.failed.map(({ row }) => row)).toEqual([3, 7, 47, 53, 87])
+    expect(sizes.slice(0, 2)).toEqual([1, 8])
   })
 })
 

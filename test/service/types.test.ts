@@ -18,7 +18,7 @@ beforeAll(async () => {
   await registerModel(service, 'picky', 'picky.onnx', 'x0,x1')
 })
 
-/** Row 4 holds what Parquet has no place for, row 5 is NULL in every column but the key. */
+/** Row 4 holds what Parquet has no place for, row 5 is NULL in every column but the key and the features. */
 const EVERYTHING = `SELECT id, ${TYPES.map(({ name }) => `c_${name}`).join(', ')}, f1, f2 FROM everything`
 
 describe('every type passes through', () => {
@@ -30,9 +30,7 @@ describe('every type passes through', () => {
         const value = row === 4 ? null : (values[row] as string | null)
         return value === null ? 'NULL' : type === 'boolean' || /^-?\d/.test(value) ? value : `${value}::${type}`
       })
-      await service.query(
-        `INSERT INTO everything VALUES (${row + 1}, ${values.join(', ')}, ${row === 4 ? 'NULL, NULL' : `${row}, 1`})`,
-      )
+      await service.query(`INSERT INTO everything VALUES (${row + 1}, ${values.join(', ')}, ${row}, 1)`)
     }
   })
 
@@ -148,19 +146,21 @@ describe('features', () => {
     ).toEqual([])
   })
 
-  test('NULL in a floating-point feature is NaN, and the row is scored', async () => {
+  test('NULL in a floating-point feature is NaN; where the prediction is NaN too, the row fails', async () => {
     const query = 'SELECT i AS id, nullif(i, 3)::real AS f1, i::real AS f2 FROM generate_series(1, 20) i'
-    const job = await run(service, jobFor('regressor', query, 'with_nan'))
-    expect(job.progress).toMatchObject({ written_rows: 20, failed_rows: 0 })
-    expect(
-      await service.query("SELECT id, variable::text FROM predictions.with_nan WHERE variable = 'NaN' OR id = 3"),
-    ).toEqual([{ id: 3, variable: 'NaN' }])
+    const failing = await failed(service, await submit(service, jobFor('regressor', query, 'no_nan')))
+    expect(failing.error).toMatchObject({ code: 'too_many_failed_rows' })
+    const job = await run(service, { ...jobFor('regressor', query, 'with_nan'), config: { max_failed_rows: 1 } })
+    expect(job.progress).toMatchObject({ written_rows: 19, failed_rows: 1 })
+    expect(await service.query('SELECT id FROM predictions.with_nan WHERE id = 3')).toEqual([])
+    const { body } = await service.request(`/api/v1/inference/batch/${job.job_id}/errors`)
+    expect(body.data).toMatchObject([{ reason: "output_nan: the model's prediction variable is NaN" }])
   })
 })
 
 describe('rows that cannot be scored', () => {
   /** Three of twenty rows have a NULL where the model takes none. */
-  const NULLS = `SELECT i AS id, CASE WHEN i = 11 THEN NULL ELSE i END::real AS amount, nullif(nullif(i, 3), 17)::bigint AS visits,
+  const NULLS = `SELECT i AS id, i::real AS amount, nullif(nullif(i, 3), 17)::bigint AS visits,
     CASE WHEN i <> 8 THEN 'basic' END AS plan FROM generate_series(1, 20) i`
 
   test.each([0, 2])('more than max_failed_rows = %i: the job fails, nothing is visible', async (max_failed_rows) => {
@@ -191,7 +191,6 @@ describe('rows that cannot be scored', () => {
         destination === 'table'
           ? await service.query('SELECT id FROM predictions.without_nulls ORDER BY id')
           : await duckdb(`SELECT id FROM '${join(service.outputDir, 'without-nulls')}/*.parquet' ORDER BY id`)
-      // Row 11 has its NULL in a floating-point feature.
       const written = Array.from({ length: 20 }, (_, i) => i + 1).filter((id) => ![3, 8, 17].includes(id))
       expect(rows.map(({ id }) => id)).toEqual(written)
 
