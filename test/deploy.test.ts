@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ROLE_FLAGS } from '../src/supervisor.ts'
+import { ROLE_FLAGS } from '../src/role-flags.ts'
 
 test('the image has the memory flags of npm start', () => {
   const dockerfile = readFileSync(join(import.meta.dirname, '../deploy/Dockerfile'), 'utf8')

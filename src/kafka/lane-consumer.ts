@@ -5,6 +5,7 @@ import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
 import { coPartitionAssigner } from './co-partition-assigner.ts'
 import { Lane, type LaneFeed, type LaneRecord } from './lane.ts'
+import { type LaneOwners, laneOwners, type Orphans } from './lane-owners.ts'
 import { whileLeaderless } from './log-ends.ts'
 
 /**
@@ -26,6 +27,8 @@ export interface LaneConsumerOptions {
   /** Group name without the prefix. */
   readonly group: string
   readonly topics: readonly TopicSpec[]
+  /** The client's id, if lanes are to know whether their last owner died (`lane.doubtfulBefore`). */
+  readonly owner?: string
   /** Runs while a partition is owned; returns soon after `lane.next()` gave null. An error is fatal. */
   readonly onLane: (lane: Lane) => Promise<void>
   readonly onFatal: (error: Error) => void
@@ -46,12 +49,17 @@ export async function consumeLanes(client: KafkaClient, options: LaneConsumerOpt
     maxBytesPerPartition: 1024 * 1024,
   })
   const lanes = new Map<string, { lane: Lane; finished: Promise<void> }>()
+  const owners = options.owner === undefined ? null : laneOwners(consumer, admin, groupId, options.owner)
   let draining = false
 
-  function start(topic: string, partition: number, after: Promise<void>): void {
-    const lane = new Lane(topic, partition, feedOf(consumer, admin, groupId, topic, partition))
-    const finished = after
-      .then(() => options.onLane(lane))
+  function start(topic: string, partition: number, taken: Promise<Orphans>, after: Promise<void>): void {
+    const feed = feedOf(consumer, admin, groupId, topic, partition, options.owner)
+    const lane = new Lane(topic, partition, feed)
+    const finished = Promise.all([taken, after])
+      .then(([orphans]) => {
+        lane.doubtfulBefore = orphans.get(partition) ?? 0n
+        return options.onLane(lane)
+      })
       .catch((error: Error) => {
         // What fails after the partition was taken away is the new owner's to repeat.
         if (lane.revoked.aborted) log.info({ topic, partition, err: error }, 'lane ended after it was revoked')
@@ -77,8 +85,9 @@ export async function consumeLanes(client: KafkaClient, options: LaneConsumerOpt
     lanes.clear()
     if (draining) return
     for (const [topic, partitions] of Object.entries(payload.memberAssignment)) {
+      const taken = owners && partitions.length ? owners.take(topic, partitions) : Promise.resolve(NO_ORPHANS)
       for (const partition of partitions)
-        start(topic, partition, before.get(laneKey(topic, partition))?.finished ?? Promise.resolve())
+        start(topic, partition, taken, before.get(laneKey(topic, partition))?.finished ?? Promise.resolve())
     }
     log.info({ group: options.group, partitions: [...lanes.keys()].length }, 'partitions assigned')
   })
@@ -111,8 +120,32 @@ export async function consumeLanes(client: KafkaClient, options: LaneConsumerOpt
       draining = true
       for (const { lane } of lanes.values()) lane.drain()
       await Promise.all([...lanes.values()].map(({ finished }) => finished))
+      if (owners)
+        await release(
+          owners,
+          [...lanes.values()].map(({ lane }) => lane),
+          client,
+        )
       await Promise.all([consumer.disconnect(), admin.disconnect()])
     },
+  }
+}
+
+const NO_ORPHANS: Orphans = new Map()
+
+/** Says that these lanes were left in order. If that fails, a new owner is only more careful than it has to be. */
+async function release(owners: LaneOwners, lanes: readonly Lane[], { log }: KafkaClient): Promise<void> {
+  const kept = Map.groupBy(
+    lanes.filter((lane) => !lane.revoked.aborted),
+    (lane) => lane.topic,
+  )
+  for (const [topic, mine] of kept) {
+    await owners
+      .release(
+        topic,
+        mine.map(({ partition }) => partition),
+      )
+      .catch((error: Error) => log.info({ topic, err: error }, 'lanes were not released'))
   }
 }
 
@@ -122,12 +155,14 @@ function feedOf(
   groupId: string,
   topic: string,
   partition: number,
+  owner: string | undefined,
 ): LaneFeed {
   return {
     pause: () => consumer.pause([{ topic, partitions: [partition] }]),
     resume: () => consumer.resume([{ topic, partitions: [partition] }]),
     seek: (offset) => consumer.seek({ topic, partition, offset: String(offset) }),
-    commit: (offset) => consumer.commitOffsets([{ topic, partition, offset: String(offset) }]),
+    commit: (offset) =>
+      consumer.commitOffsets([{ topic, partition, offset: String(offset), ...(owner ? { metadata: owner } : {}) }]),
     committed: async () => {
       const [entry] = await whileLeaderless(() => admin.fetchOffsets({ groupId, topics: [topic] }))
       const offset = entry?.partitions.find((candidate) => candidate.partition === partition)?.offset

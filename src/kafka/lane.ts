@@ -25,6 +25,8 @@ const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 export class Lane {
   readonly topic: string
   readonly partition: number
+  /** The owner before died at work, on something before this offset that it has not committed; 0: it did not. */
+  doubtfulBefore = 0n
   readonly #feed: LaneFeed
   readonly #revoked = new AbortController()
   readonly #ending = new AbortController()

@@ -36,8 +36,8 @@ export interface ModelSession {
   readonly signature: Signature
   /**
    * Runs the model once. `feeds` names every input and is only read; `fetches` are the outputs to compute, all of them by
-   * default. The result belongs to the caller. Throws `ModelError`: `out_of_memory`, `session_released`, or `run_failed`
-   * with the runtime's own words (then a row may be at fault).
+   * default. The result belongs to the caller. Throws `ModelError`: `out_of_memory`, `session_released`, `device_failed` (a
+   * GPU is lost with all that is on it), or `run_failed` with the runtime's own words (then a row may be at fault).
    */
   run(feeds: Tensors, fetches?: readonly string[]): Promise<Tensors>
   /** Frees the model's memory. Later runs throw `session_released`; a second release does nothing. */
@@ -51,6 +51,9 @@ export type ModelErrorCode =
   | 'provider_unavailable'
   | 'run_failed'
   | 'out_of_memory'
+  | 'memory_exceeded'
+  | 'model_crashed'
+  | 'device_failed'
   | 'session_released'
   | 'output_shape'
   | 'model_missing'

@@ -152,12 +152,17 @@ async function run(session: InferenceSession, feeds: Tensors, fetches?: readonly
     taken = await (fetches ? session.run(given, fetches) : session.run(given))
   } catch (error) {
     const said = runtimeMessage(error)
-    const memory = /bad_alloc|out of memory|failed to allocate|BFCArena/i.test(said)
-    throw new ModelError(memory ? 'out_of_memory' : 'run_failed', said, { cause: error })
+    throw new ModelError(runErrorCode(said), said, { cause: error })
   }
   const result: Record<string, Tensor> = {}
   for (const [name, tensor] of Object.entries(taken)) result[name] = fromOrt(tensor)
   return result
+}
+
+/** What a run that failed is to blame for: memory, a device that is lost with all that is on it, or else a row or the model. */
+function runErrorCode(said: string): 'out_of_memory' | 'device_failed' | 'run_failed' {
+  if (/bad_alloc|out of memory|failed to allocate|BFCArena/i.test(said)) return 'out_of_memory'
+  return /^.*(CUDA|CUDNN|CUBLAS)( failure| error)/im.test(said) ? 'device_failed' : 'run_failed'
 }
 
 function toOrt({ type, data, dims }: Tensor): OrtTensor {

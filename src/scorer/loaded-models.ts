@@ -4,9 +4,13 @@
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
 import { ModelError } from '../model/model.ts'
+import { gb, grownSince, type MemoryLimit, memoryNow, RunBound } from '../model/run-bound.ts'
 import { type ModelSession, openSession } from '../model/session.ts'
 import { matchColumns, type ScoringPlan, selectScored } from '../model/signature.ts'
 import type { ModelStore } from '../model/store.ts'
+import type { RowBound } from './score-chunk.ts'
+
+const MEMORY_CODES: readonly string[] = ['memory_exceeded', 'out_of_memory']
 
 /** Open models; more would only hold memory. */
 const MAX_OPEN = 4
@@ -14,10 +18,16 @@ const MAX_OPEN = 4
 export interface LoadedModel {
   readonly session: ModelSession
   readonly plan: ScoringPlan
+  readonly bound: RowBound
+}
+
+interface OpenSession {
+  readonly session: ModelSession
+  readonly bound: RunBound
 }
 
 interface OpenModel {
-  readonly session: Promise<ModelSession>
+  readonly opened: Promise<OpenSession>
   /** Chunks that are being scored with it; it is not let go meanwhile. */
   users: number
 }
@@ -27,6 +37,8 @@ export class LoadedModels {
   readonly #providers: readonly string[]
   readonly #sessions = new Map<string, OpenModel>()
   readonly #plans = new Map<string, ScoringPlan>()
+  /** What the process takes without any model. */
+  readonly #emptyBytes = memoryNow().rss
 
   /** `providers` are ONNX Runtime's execution providers, best first. */
   constructor(store: ModelStore, providers: readonly string[]) {
@@ -37,13 +49,35 @@ export class LoadedModels {
   /** Lends the job's model, open, and its plan. Throws `ModelError` when the model cannot be had or does not fit. */
   async use<T>(job: JobSnapshot, model: ModelRecord, work: (loaded: LoadedModel) => Promise<T>): Promise<T> {
     const plan = this.#plan(job, model)
+    const limit = { emptyBytes: this.#emptyBytes, maxBytes: job.config.max_memory_gb * 2 ** 30 }
+    this.#refuseLarge(model, limit)
     const open = this.#open(model)
     open.users++
     try {
-      return await work({ session: await open.session, plan })
+      const { session, bound } = await open.opened
+      return await work({
+        session,
+        plan,
+        bound: { rows: (left) => bound.rows(left, limit), run: (rows, run) => bound.run(rows, run) },
+      })
+    } catch (error) {
+      // What its runs have taken stays with the session: only closing it gives that back.
+      if (error instanceof ModelError && MEMORY_CODES.includes(error.code)) this.#sessions.delete(model.sha256)
+      throw error
     } finally {
       open.users--
+      if (open.users === 0 && this.#sessions.get(model.sha256) !== open) release(open)
     }
+  }
+
+  /** A model that cannot fit is not even read: its bytes are in memory twice when it is loaded. */
+  #refuseLarge({ bytes }: ModelRecord, { emptyBytes, maxBytes }: MemoryLimit): void {
+    const needed = emptyBytes + 2 * Number(bytes)
+    if (needed <= maxBytes) return
+    throw new ModelError(
+      'memory_exceeded',
+      `loading the model takes ${gb(needed)} with the worker itself, more than config.max_memory_gb = ${maxBytes / 2 ** 30}; raise it if the worker's machine has more`,
+    )
   }
 
   /** Forgets what was kept for a job. */
@@ -52,27 +86,29 @@ export class LoadedModels {
   }
 
   async close(): Promise<void> {
-    for (const { session } of this.#sessions.values()) await (await session).release()
+    for (const { opened } of this.#sessions.values()) await (await opened).session.release()
   }
 
   #open(model: ModelRecord): OpenModel {
-    const open = this.#sessions.get(model.sha256) ?? { session: this.#load(model), users: 0 }
+    const open = this.#sessions.get(model.sha256) ?? { opened: this.#load(model), users: 0 }
     // Most recently used last.
     this.#sessions.delete(model.sha256)
     this.#sessions.set(model.sha256, open)
-    for (const [sha256, { session, users }] of this.#sessions) {
+    for (const [sha256, idle] of this.#sessions) {
       if (this.#sessions.size <= MAX_OPEN) break
-      if (users > 0 || sha256 === model.sha256) continue
+      if (idle.users > 0 || sha256 === model.sha256) continue
       this.#sessions.delete(sha256)
-      session.then((idle) => idle.release()).catch(() => {})
+      release(idle)
     }
     return open
   }
 
-  async #load(model: ModelRecord): Promise<ModelSession> {
+  async #load(model: ModelRecord): Promise<OpenSession> {
     try {
       const bytes = await this.#store.get(model.location, model.sha256)
-      return await openSession(bytes, { executionProviders: this.#providers })
+      const before = memoryNow()
+      const session = await openSession(bytes, { executionProviders: this.#providers })
+      return { session, bound: new RunBound(grownSince(before)) }
     } catch (error) {
       // The next chunk tries again.
       this.#sessions.delete(model.sha256)
@@ -93,4 +129,8 @@ export class LoadedModels {
     this.#plans.set(job.job_id, selected.plan)
     return selected.plan
   }
+}
+
+function release({ opened }: OpenModel): void {
+  opened.then(({ session }) => session.release()).catch(() => {})
 }

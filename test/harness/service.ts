@@ -31,8 +31,8 @@ export interface Service {
   /** A Kafka client of the test's own. */
   kafka(): Kafka
   processes(role: Role): RoleProcess[]
-  /** Starts one more process of a role and waits until it is ready. */
-  start(role: Role): Promise<RoleProcess>
+  /** Starts one more process of a role, with further settings, and waits until it is ready. */
+  start(role: Role, settings?: Record<string, string>): Promise<RoleProcess>
 }
 
 /** An answer's JSON: a test looks at what it expects to be there. */
@@ -46,7 +46,14 @@ export interface RoleProcess {
   readonly url: string | undefined
   /** What it has logged so far. */
   readonly log: string[]
-  kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: number | null; signal: string | null }>
+  kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<Ending>
+  /** Resolves when it has ended, killed by the test or otherwise. */
+  readonly ended: Promise<Ending>
+}
+
+export interface Ending {
+  readonly code: number | null
+  readonly signal: string | null
 }
 
 export interface ServiceOptions {
@@ -91,10 +98,10 @@ export async function startService({ name, settings = {}, roles = {}, servers }:
   // The database is dropped while the pool may still be open.
   pool.on('error', () => {})
 
-  async function start(role: Role): Promise<RoleProcess> {
+  async function start(role: Role, further: Record<string, string> = {}): Promise<RoleProcess> {
     const main = join(import.meta.dirname, '../../src/main.ts')
     const child = spawn(process.execPath, ['--disable-warning=TimeoutNegativeWarning', main, role], {
-      env: environment,
+      env: { ...environment, ...further },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     const log: string[] = []
@@ -110,6 +117,11 @@ export async function startService({ name, settings = {}, roles = {}, servers }:
       )
     })
     const url = await ready
+    const ended = exited.then(([code, signal]): Ending => {
+      const place = running.indexOf(entry)
+      if (place >= 0) running.splice(place, 1)
+      return { code, signal }
+    })
     const entry = {
       role,
       pid: child.pid as number,
@@ -117,11 +129,12 @@ export async function startService({ name, settings = {}, roles = {}, servers }:
       child,
       url,
       kill: async (signal: 'SIGKILL' | 'SIGTERM') => {
-        running.splice(running.indexOf(entry), 1)
+        const place = running.indexOf(entry)
+        if (place >= 0) running.splice(place, 1)
         child.kill(signal)
-        const [code, by] = await exited
-        return { code, signal: by }
+        return ended
       },
+      ended,
     }
     running.push(entry)
     everyProcess.push(entry)
@@ -138,7 +151,7 @@ export async function startService({ name, settings = {}, roles = {}, servers }:
   await Promise.all(
     ROLES.flatMap((role) =>
       new Array(Math.max(0, (roles[role] ?? 1) - (role === 'controller' ? 1 : 0))).fill(role),
-    ).map(start),
+    ).map((role: Role) => start(role)),
   )
   const url = running.find(({ role }) => role === 'api')?.url as string
 
