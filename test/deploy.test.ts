@@ -1,11 +1,13 @@
-// The image runs a role as `npm start` does.
+// The images run a role as `npm start` does.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ROLE_FLAGS } from '../src/role-flags.ts'
 
-test('the image has the memory flags of npm start', () => {
-  const dockerfile = readFileSync(join(import.meta.dirname, '../deploy/Dockerfile'), 'utf8')
+const ROOT = join(import.meta.dirname, '..')
+
+test.each(['Dockerfile', 'Dockerfile.gpu'])('%s has the memory flags of npm start', (file) => {
+  const dockerfile = readFileSync(join(ROOT, 'deploy', file), 'utf8')
   const entrypoint = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)?.[1] ?? '[]')
   expect(entrypoint).toEqual(['node', '--disable-warning=TimeoutNegativeWarning', ...ROLE_FLAGS, 'src/main.ts'])
 })
