@@ -10,6 +10,7 @@ import { createKafkaClient, type KafkaClient } from './kafka/client.ts'
 import { startHeartbeat } from './kafka/heartbeat.ts'
 import { LedgerWriter } from './kafka/ledger.ts'
 import { openProducer, type RecordProducer } from './kafka/producer.ts'
+import { publishSchemas } from './kafka/schemas.ts'
 import { type ViewName, Views } from './kafka/views.ts'
 import { devicesOf } from './model/devices.ts'
 
@@ -72,6 +73,8 @@ export async function runRole(
     kafka: { brokers: config.kafkaBrokers, topicPrefix: config.topicPrefix, registryUrl: config.registryUrl },
   })
   const [producer, views] = await Promise.all([openProducer(client), Views.open(client, TAILED[role], onFatal)])
+  // Before anything else is written: nobody meets a record that he cannot look up.
+  await publishSchemas(producer)
   const ledger = new LedgerWriter(producer, onFatal)
   const activity = new Activity()
   const running = await start({ config, log, workerId, client, producer, ledger, activity, views, connectors, onFatal })

@@ -1,5 +1,5 @@
 // models.v1: registered models. Key: tenant_id/model_id@version (two tenants may use one name). Partition: murmur2(tenant_id).
-import { avroCodec } from './avro.ts'
+import { avroCodec, wordOf } from './avro.ts'
 import { compactedTopic } from './topic.ts'
 
 export const modelsTopic = compactedTopic('models.v1')
@@ -55,7 +55,7 @@ const tensor = {
   name: 'TensorSpec',
   fields: [
     { name: 'name', type: 'string' },
-    { name: 'type', type: { type: 'enum', name: 'TensorType', symbols: TENSOR_TYPES } },
+    { name: 'type', ...wordOf(TENSOR_TYPES) },
     { name: 'shape', type: { type: 'array', items: 'int' } },
   ],
 }

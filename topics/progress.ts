@@ -1,6 +1,6 @@
 // progress.v1: the offset ledger. Each role says, for each lane of a job, how far what it did is durable; totals are
 // cumulative, so the newest record of a key tells everything. Key: job_id/stage/lane. Partition: murmur2(tenant_id).
-import { avroCodec, optional } from './avro.ts'
+import { avroCodec, optional, wordOf } from './avro.ts'
 import type { JobError } from './jobs.ts'
 import { compactedTopic } from './topic.ts'
 
@@ -82,7 +82,7 @@ export const progressCodec = avroCodec<ProgressEntry>({
   fields: [
     { name: 'job_id', type: 'string' },
     { name: 'tenant_id', type: 'string' },
-    { name: 'stage', type: { type: 'enum', name: 'Stage', symbols: STAGES } },
+    { name: 'stage', ...wordOf(STAGES) },
     { name: 'output', type: 'int' },
     { name: 'lane', type: 'int' },
     { name: 'attempt', type: 'int' },

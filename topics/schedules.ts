@@ -1,6 +1,6 @@
 // schedules.v1: jobs that start by the clock, and their last firing. Key: schedule_id. Partition: murmur2(tenant_id). A
 // firing is written in one transaction with the job that it makes.
-import { avroCodec, optional } from './avro.ts'
+import { avroCodec, optional, wordOf } from './avro.ts'
 import { compactedTopic } from './topic.ts'
 
 export const schedulesTopic = compactedTopic('schedules.v1')
@@ -61,7 +61,7 @@ export const scheduleCodec = avroCodec<Schedule>({
     { name: 'cron', type: 'string' },
     { name: 'timezone', type: 'string' },
     { name: 'enabled', type: 'boolean' },
-    { name: 'overlap', type: { type: 'enum', name: 'OverlapPolicy', symbols: OVERLAP_POLICIES } },
+    { name: 'overlap', ...wordOf(OVERLAP_POLICIES) },
     { name: 'catchup_minutes', type: 'int' },
     { name: 'job', type: 'string' },
     { name: 'request_hash', type: 'string' },
@@ -75,7 +75,7 @@ export const scheduleCodec = avroCodec<Schedule>({
         name: 'SkippedFiring',
         fields: [
           { name: 'fire_at', type: 'long' },
-          { name: 'reason', type: { type: 'enum', name: 'SkipReason', symbols: SKIP_REASONS } },
+          { name: 'reason', ...wordOf(SKIP_REASONS) },
         ],
       } as never),
       default: null,
@@ -93,7 +93,7 @@ export const scheduleCodec = avroCodec<Schedule>({
           fields: [
             { name: 'fire_at', type: 'long' },
             { name: 'job_id', type: optional('string'), default: null },
-            { name: 'skipped', type: optional('SkipReason'), default: null },
+            { name: 'skipped', type: optional('string'), default: null },
           ],
         },
       },

@@ -1,5 +1,5 @@
 // workers.v1: a heartbeat every few seconds from each process. Key: worker_id. Partition: murmur2(worker_id).
-import { avroCodec, optional } from './avro.ts'
+import { avroCodec, optional, wordOf } from './avro.ts'
 import { compactedTopic } from './topic.ts'
 
 export const workersTopic = compactedTopic('workers.v1')
@@ -47,7 +47,7 @@ export const workerCodec = avroCodec<WorkerHeartbeat>({
   namespace: 'scoreline',
   fields: [
     { name: 'worker_id', type: 'string' },
-    { name: 'role', type: { type: 'enum', name: 'Role', symbols: ROLES } },
+    { name: 'role', ...wordOf(ROLES) },
     { name: 'pool', type: 'string' },
     { name: 'providers', type: { type: 'array', items: 'string' }, default: [] },
     { name: 'devices', type: { type: 'array', items: 'string' }, default: [] },

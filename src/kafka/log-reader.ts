@@ -8,6 +8,7 @@ import { logEnds, whileLeaderless } from './log-ends.ts'
 
 export interface LogRecord {
   readonly offset: bigint
+  readonly key: Buffer | null
   readonly value: Buffer
   readonly headers: Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
 }
@@ -105,9 +106,9 @@ export class LogReader {
       eachBatch: async ({ batch }) => {
         const question = this.#question
         if (question?.partition !== batch.partition) return
-        for (const { offset, value, headers = {} } of batch.messages) {
+        for (const { offset, key, value, headers = {} } of batch.messages) {
           if (BigInt(offset) >= question.end) break
-          if (value && !question.onRecord({ offset: BigInt(offset), value, headers })) {
+          if (value && !question.onRecord({ offset: BigInt(offset), key, value, headers })) {
             this.#finish(consumer, question)
             return
           }

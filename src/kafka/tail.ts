@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
 import { logEnds } from './log-ends.ts'
+import { withSchemas } from './schemas.ts'
 
 export interface TailRecord {
   readonly key: string
@@ -67,8 +68,16 @@ export async function startTail(
       // timeout); what was seen must not be seen again, or the maps would go back in time.
       const seen = positions.get(`${batch.topic}/${batch.partition}`) ?? 0n
       for (const { key, value, offset } of batch.messages) {
-        if (key && BigInt(offset) >= seen)
-          onRecord?.({ key: key.toString(), value, partition: batch.partition, offset: BigInt(offset) })
+        if (!key || BigInt(offset) < seen) continue
+        const record = { key: key.toString(), value, partition: batch.partition, offset: BigInt(offset) }
+        try {
+          const handled = withSchemas(client, () => onRecord?.(record))
+          if (handled instanceof Promise) await handled
+        } catch (error) {
+          // The client would hand the batch over again and again.
+          onFatal(error as Error)
+          throw error
+        }
       }
     },
   })

@@ -9,6 +9,7 @@ import { type ReadTask, readCodec, readsTopic } from '../../topics/reads.ts'
 import type { Lane } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
+import { withSchemas } from '../kafka/schemas.ts'
 import { untilOver, wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { type Ending, type ReadSignals, runKeyedRead } from './keyed-read.ts'
@@ -49,7 +50,7 @@ async function runPartition(lane: Lane, reads: Reads, context: ProcessContext, s
     for (const record of records) {
       offsets.open(record.offset)
       const tracked: Promise<void> = (
-        record.value ? perform(readCodec.decode(record.value), lane, reads, context, stop) : Promise.resolve(true)
+        record.value ? taken(record.value, lane, reads, context, stop) : Promise.resolve(true)
       )
         .then(async (over) => {
           if (over) await lane.commit(offsets.close(record.offset))
@@ -61,6 +62,16 @@ async function runPartition(lane: Lane, reads: Reads, context: ProcessContext, s
   }
   // After a rebalance the reads go on: most often the partition comes back to this process, and joins them again.
   if (!lane.revoked.aborted) await Promise.all(tasks)
+}
+
+async function taken(
+  value: Buffer,
+  lane: Lane,
+  reads: Reads,
+  context: ProcessContext,
+  stop: AbortSignal,
+): Promise<boolean> {
+  return perform(await withSchemas(context.client, () => readCodec.decode(value)), lane, reads, context, stop)
 }
 
 /** Sees a task through, as long as it is ours. Whether it is over, for good or bad. */
