@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type ApiKey, parseApiKeys } from './api/access/api-key.ts'
+import { type CommandKeys, parseCommandKeys } from './job/command-signature.ts'
 import { addressRule } from './webhook/addresses.ts'
 import { parseSecrets, type WebhookSettings } from './webhook/settings.ts'
 
@@ -29,6 +30,11 @@ export const SETTINGS = {
       'hashed API keys as a JSON array, see [API keys](#api-keys); with no keys, everyone on this machine is tenant `default`',
   },
   API_KEYS_FILE: { kind: 'text', about: 'file with such an array, read again when it changes' },
+  COMMAND_KEYS: {
+    kind: 'json',
+    about:
+      'JSON object tenant → secret, or list of secrets of which the first signs: records on `commands.v1` must then be signed; `*` has the secret of the service itself',
+  },
   KAFKA_BROKERS: {
     kind: 'text',
     about: 'bootstrap brokers, comma-separated; unset: an embedded single-node Apache Kafka',
@@ -65,7 +71,7 @@ export const SETTINGS = {
   S3_REGION: { kind: 'text', fallback: 'us-east-1', about: 'region of the S3 store' },
   SCHEMA_REGISTRY_URL: {
     kind: 'text',
-    about: 'Confluent-compatible schema registry, for Kafka results in Avro',
+    about: 'Confluent-compatible schema registry, for Kafka results and commands in Avro',
   },
   MODEL_STORE: {
     kind: 'text',
@@ -138,6 +144,8 @@ export interface Config {
   readonly apiKeys: readonly ApiKey[]
   /** Where more keys are, for the API to read; with neither, requests need none. */
   readonly apiKeysFile: string | null
+  /** Secrets that sign commands on Kafka; empty: none are signed. */
+  readonly commandKeys: CommandKeys
   /** Empty: run the embedded Kafka. */
   readonly kafkaBrokers: readonly string[]
   readonly kafkaPort: number
@@ -231,6 +239,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       return undefined
     }
   }
+  const commandKeys = (): CommandKeys => {
+    const parsed = parseCommandKeys(text('COMMAND_KEYS') || '{}')
+    if ('keys' in parsed) return parsed.keys
+    problems.push(`COMMAND_KEYS: ${parsed.problem}`)
+    return {}
+  }
 
   const dataDir = resolve(text('DATA_DIR'))
   const databaseUrl = text('DATABASE_URL')
@@ -242,6 +256,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     host: text('HOST'),
     apiKeys: apiKeys(),
     apiKeysFile: text('API_KEYS_FILE') || null,
+    commandKeys: commandKeys(),
     kafkaBrokers: list('KAFKA_BROKERS'),
     kafkaPort: number('KAFKA_PORT'),
     topicPrefix: text('KAFKA_TOPIC_PREFIX'),

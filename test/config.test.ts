@@ -148,6 +148,30 @@ describe('webhooks', () => {
   })
 })
 
+describe('who may send commands by Kafka', () => {
+  test('a tenant has a secret, or several while it is changed', () => {
+    const COMMAND_KEYS = '{"acme":"first secret of acme","*":["one of the service","the one before it"]}'
+    expect(readConfig({ COMMAND_KEYS }).commandKeys).toEqual({
+      acme: ['first secret of acme'],
+      '*': ['one of the service', 'the one before it'],
+    })
+    expect(readConfig({}).commandKeys).toEqual({})
+  })
+
+  test.each([
+    '{"acme":"s3cret"',
+    '["s3cret"]',
+    '{"acme":"s3cret"}',
+    '{"acme":[]}',
+    '{"acme":["long enough a s3cret",7]}',
+  ])('%s is refused, and the secret is not repeated', (COMMAND_KEYS) => {
+    const [problem = '', ...more] = problemsOf({ COMMAND_KEYS })
+    expect(problem).toMatch(/^COMMAND_KEYS: expected a JSON object tenant \(or \*\) → secret or list of secrets/)
+    expect(problem).not.toContain('s3cret')
+    expect(more).toEqual([])
+  })
+})
+
 describe('who may reach the API', () => {
   const API_KEYS = keySetting({ s3cret: 'acme' })
 

@@ -1,5 +1,6 @@
 // commands.v1: what somebody wants to happen to a job. Key: tenant_id. Partition: murmur2(tenant_id). JSON, so that any
-// producer can write one by hand; the API writes the same records.
+// producer can write one by hand, as the API does, or Avro in the Confluent wire format. Schemas: docs/schemas. Headers:
+// `scoreline-signature` says who wrote it, `scoreline-origin` where a record came from that lay on a wrong partition.
 import type { JobPlan } from './jobs.ts'
 import { expiringTopic } from './topic.ts'
 
@@ -7,20 +8,19 @@ export const commandsTopic = expiringTopic('commands.v1', 7)
 
 /**
  * Submit a job. `job` is the body of `POST /api/v1/inference/batch`; with a `schedule` in it, it makes a schedule whose
- * id has the digits of the job's. A direct producer gives no `job_id`: it then follows
- * from `idempotency_key`, or else from the record's topic, partition and offset, so a replay finds the same job.
+ * id has the digits of the job's. The job's id follows from tenant
+ * and `idempotency_key`, or else from the record's topic, partition and offset, so a replay finds the same job.
  */
 export interface SubmitCommand {
   type: 'submit'
   tenant_id: string
   idempotency_key?: string
   job: unknown
-  /** Only the API sets these two: it has validated the job already. Rows are a decimal string in JSON. */
-  job_id?: string
+  /** Only the API sends one: it has validated the job already. From somebody else it does not count. */
   plan?: CommandPlan
 }
 
-/** A plan in JSON, with the model version that it was made for. */
+/** A plan in JSON (rows as a decimal string), with the model version that it was made for. */
 export type CommandPlan = Omit<JobPlan, 'total_rows'> & { total_rows: string; model_version: number }
 
 export interface CancelCommand {

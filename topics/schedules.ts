@@ -47,6 +47,8 @@ export interface Schedule {
   waiting_fire_at: bigint | null
   /** The `change_id` of the last command that was carried out. */
   change_id: string | null
+  /** The last of them, newest first: such a command that comes again, late or replayed, is not carried out again. */
+  recent_changes: string[]
   /** The last firings, newest first. */
   recent_firings: Firing[]
 }
@@ -83,6 +85,7 @@ export const scheduleCodec = avroCodec<Schedule>({
     { name: 'next_fire_at', type: optional('long'), default: null },
     { name: 'waiting_fire_at', type: optional('long'), default: null },
     { name: 'change_id', type: optional('string'), default: null },
+    { name: 'recent_changes', type: { type: 'array', items: 'string' }, default: [] },
     {
       name: 'recent_firings',
       type: {

@@ -8,6 +8,8 @@ export interface Registry {
   incompatibility(subject: string, schema: string): Promise<string | null>
   /** Registers the schema, unless it is there, and gives its id. Throws `ConnectorError('schema_incompatible')`. */
   register(subject: string, schema: string): Promise<number>
+  /** The Avro schema that has this id, as JSON; null if there is none. */
+  schemaOf(id: number): Promise<string | null>
 }
 
 const TIMEOUT_MS = 10_000
@@ -37,6 +39,11 @@ export function openRegistry(url: string): Registry {
   }
 
   return {
+    async schemaOf(id) {
+      const answer = await ask<{ schema: string }>(`/schemas/ids/${id}`)
+      return answer?.schema ?? null
+    },
+
     async incompatibility(subject, schema) {
       const path = `/compatibility/subjects/${encodeURIComponent(subject)}/versions/latest?verbose=true`
       const answer = await ask<{ is_compatible: boolean; messages?: string[] }>(path, { schema })

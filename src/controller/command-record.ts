@@ -1,7 +1,7 @@
 // Reads a record of commands.v1: what any producer may have written. Pure.
 import type { Command, CommandPlan, SubmitCommand } from '../../topics/commands.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
-import { isJobId, jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
+import { jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
 import { NO_ROWS } from '../job/machine.ts'
 import type { Planned } from '../job/plan.ts'
 import { type JobSpec, parseJob } from '../job/spec.ts'
@@ -14,14 +14,8 @@ export interface Origin {
   readonly offset: bigint
 }
 
-/** The command in a record's value, or why there is none. */
-export function parseCommand(value: Buffer | null): { command: Command } | { reason: string } {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(value?.toString() ?? '')
-  } catch (error) {
-    return { reason: `expected a JSON object: ${(error as Error).message}` }
-  }
+/** The command that a record's decoded value is, or why it is none. */
+export function parseCommand(parsed: unknown): { command: Command } | { reason: string } {
   if (typeof parsed !== 'object' || parsed === null)
     return { reason: `expected a JSON object, got ${JSON.stringify(parsed)}` }
   const { type, tenant_id, job_id, idempotency_key, job, plan, schedule_id, schedule, change_id } = parsed as Record<
@@ -32,19 +26,23 @@ export function parseCommand(value: Buffer | null): { command: Command } | { rea
   if (type === 'cancel') {
     return typeof job_id === 'string' ? { command: parsed as Command } : { reason: 'job_id: expected a text' }
   }
+  if (type === 'unschedule') {
+    if (typeof schedule_id !== 'string') return { reason: 'schedule_id: expected a text' }
+    return { command: { type: 'schedule', tenant_id, schedule_id, schedule: null } }
+  }
   if (type === 'schedule') {
     if (typeof schedule_id !== 'string') return { reason: 'schedule_id: expected a text' }
     if (typeof schedule !== 'object') return { reason: 'schedule: expected an object of changes, or null to delete it' }
     if (change_id !== undefined && typeof change_id !== 'string') return { reason: 'change_id: expected a text' }
     return { command: parsed as Command }
   }
-  if (type !== 'submit') return { reason: `type: expected submit, cancel or schedule, got ${JSON.stringify(type)}` }
+  if (type !== 'submit')
+    return { reason: `type: expected submit, cancel, schedule or unschedule, got ${JSON.stringify(type)}` }
   if (typeof job !== 'object' || job === null)
     return { reason: 'job: expected an object, the body of a submission over REST' }
   if (idempotency_key !== undefined && typeof idempotency_key !== 'string')
     return { reason: 'idempotency_key: expected a text' }
-  if (job_id !== undefined && !isJobId(job_id))
-    return { reason: 'job_id: leave it out; it follows from idempotency_key' }
+  if (job_id !== undefined) return { reason: 'job_id: leave it out; it follows from idempotency_key' }
   if (plan !== undefined && !isPlan(plan)) return { reason: 'plan: leave it out; only the API sends one' }
   return { command: parsed as Command }
 }
@@ -68,7 +66,6 @@ function isPlan(value: unknown): value is CommandPlan {
 
 /** The id of the job that a submission stands for; a replayed record gives the same. */
 export function submittedJobId(command: SubmitCommand, origin: Origin): string {
-  if (command.job_id !== undefined) return command.job_id
   if (command.idempotency_key !== undefined) return jobIdOfKey(command.tenant_id, command.idempotency_key)
   return jobIdOfRecord(origin.topic, origin.partition, origin.offset)
 }

@@ -1,7 +1,7 @@
 // CONTROLLER: owns every job of its partitions. One loop for each partition of commands.v1: take what happened, decide,
 // write snapshots + read tasks + the consumed offset in one transaction, then act. A zombie is fenced by the transaction.
-import { type Command, commandsTopic } from '../../topics/commands.ts'
-import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
+import { openRegistry } from '../../connectors/kafka/registry.ts'
+import { commandsTopic } from '../../topics/commands.ts'
 import { isTerminal, type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
 import { type ProgressEntry, progressTopic } from '../../topics/progress.ts'
 import { readCodec, readsTopic } from '../../topics/reads.ts'
@@ -9,37 +9,44 @@ import { scheduleCodec, schedulesTopic } from '../../topics/schedules.ts'
 import { duty } from '../job/machine.ts'
 import type { PlanningWorld } from '../job/plan.ts'
 import { livePools } from '../job/pools.ts'
-import { isScheduled } from '../job/schedule.ts'
-import { parseJob } from '../job/spec.ts'
-import type { Lane, LaneRecord } from '../kafka/lane.ts'
+import type { Lane } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
-import { controlPartition } from '../kafka/partitioner.ts'
 import type { OutgoingRecord } from '../kafka/producer.ts'
 import { openTransactionalWriter } from '../kafka/transactions.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { Wakeup } from '../wakeup.ts'
 import { webhookProblems } from '../webhook/check.ts'
-import { type Origin, parseCommand } from './command-record.ts'
+import { CommandDecoder } from './command-decoder.ts'
+import { CommandIntake } from './command-intake.ts'
 import { Deliveries, type DeliveryOutcome } from './deliveries.ts'
 import { Duties, type DutyOutcome } from './duties.ts'
 import { JobBook } from './job-book.ts'
 import { ScheduleBook, type ScheduleWrite } from './schedule-book.ts'
+import { type CommandAccess, takeCommands } from './take-commands.ts'
 
 const GROUP = 'controller'
 /** How often counts are written into the snapshots, and deadlines looked at. */
 const TICK_MS = 1_000
 
 export async function startController(context: ProcessContext): Promise<RunningRole> {
+  const { registryUrl, commandKeys, apiKeys, apiKeysFile } = context.config
+  const decoder = new CommandDecoder(registryUrl === null ? null : openRegistry(registryUrl).schemaOf)
+  const open = !Object.keys(commandKeys).length && !apiKeys.length && apiKeysFile === null
   const consumer = await consumeLanes(context.client, {
     group: GROUP,
     topics: [commandsTopic],
-    onLane: (lane) => runPartition(lane, context),
+    onLane: (lane) => runPartition(lane, decoder, { keys: commandKeys, open }, context),
     onFatal: context.onFatal,
   })
   return { owned: consumer.owned, drain: consumer.drain }
 }
 
-async function runPartition(lane: Lane, context: ProcessContext): Promise<void> {
+async function runPartition(
+  lane: Lane,
+  decoder: CommandDecoder,
+  access: CommandAccess,
+  context: ProcessContext,
+): Promise<void> {
   const { config, client, views } = context
   const { partition } = lane
   // Fence the partition's last owner, and only then read what it wrote.
@@ -72,18 +79,19 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
 
   try {
     wakeup.signal()
-    let arriving = lane.next()
+    const commands = new CommandIntake(lane, decoder, context.log)
+    let arriving = commands.next()
     let woken = wakeup.wait()
     while (!lane.revoked.aborted) {
       // 1. What happened: commands, ledger entries, outcomes of duties, the clock.
       const happened = await Promise.race([arriving, woken])
       if (happened === null) break
       if (happened === 'woken') woken = wakeup.wait()
-      else arriving = lane.next()
-      const records = happened === 'woken' ? [] : happened
+      else arriving = commands.next()
+      const incoming = happened === 'woken' ? [] : happened
       const at = Date.now()
       // 2. Decide.
-      const outgoing = takeCommands(records, lane, { book, schedules }, at)
+      const outgoing = takeCommands(incoming, lane, { book, schedules }, access, at)
       // A look at the webhooks costs something for each that waits: only when one may have become due.
       const mayTell = ticked || outcomes.length > 0
       for (const { jobId, event } of outcomes.splice(0)) {
@@ -108,7 +116,7 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
       outgoing.push(...changes.flatMap((job) => jobRecords(job, partition, views.slotsOf(job.job_id))))
       outgoing.push(...book.takeForgotten().flatMap((jobId) => tombstones(jobId, partition, views.slotsOf(jobId))))
       outgoing.push(...schedules.takeWrites().map((write) => scheduleRecord(write, partition)))
-      const last = records.at(-1)
+      const last = incoming.at(-1)?.record
       if (outgoing.length || last) {
         const consumed = last
           ? { groupId: client.name(GROUP), topic: lane.topic, partition, offset: last.offset + 1n }
@@ -129,71 +137,6 @@ async function runPartition(lane: Lane, context: ProcessContext): Promise<void> 
     views.changes.off('progress', onProgress)
     await Promise.all([duties.stop(), deliveries.stop()])
     await writer.close()
-  }
-}
-
-/** Carries out the commands of some records; what must be produced for those that could not be. */
-function takeCommands(records: readonly LaneRecord[], lane: Lane, books: Books, at: number): OutgoingRecord[] {
-  return records.flatMap((record): OutgoingRecord[] => {
-    const origin = { topic: lane.topic, partition: lane.partition, offset: record.offset }
-    const parsed = parseCommand(record.value)
-    if ('reason' in parsed) return [deadCommand(record, origin, null, parsed.reason, at)]
-    const { command } = parsed
-    const home = controlPartition(command.tenant_id)
-    if (home !== lane.partition) {
-      // A direct producer that partitions in its own way: the owner of the tenant's jobs decides.
-      const key = `${origin.topic}/${origin.partition}/${origin.offset}`
-      const forwarded =
-        command.type === 'submit' && command.job_id === undefined ? { idempotency_key: key, ...command } : command
-      return [
-        {
-          topic: commandsTopic,
-          partition: home,
-          key: command.tenant_id,
-          value: Buffer.from(JSON.stringify(forwarded)),
-        },
-      ]
-    }
-    const reason = carryOut(command, origin, books, at)
-    return reason === null ? [] : [deadCommand(record, origin, command.tenant_id, reason, at)]
-  })
-}
-
-interface Books {
-  readonly book: JobBook
-  readonly schedules: ScheduleBook
-}
-
-/** Why a command could not be carried out, or null. A submission with a wrong schedule is a failed job, as any other. */
-function carryOut(command: Command, origin: Origin, { book, schedules }: Books, at: number): string | null {
-  if (command.type === 'schedule') return schedules.command(command, at)
-  const scheduled =
-    command.type === 'submit' && isScheduled(command.job) && 'spec' in parseJob(command.job, { parallelism: 1 })
-  return scheduled ? schedules.create(command, origin, at) : book.command(command, origin, at)
-}
-
-function deadCommand(
-  record: LaneRecord,
-  origin: { topic: string; partition: number; offset: bigint },
-  tenantId: string | null,
-  reason: string,
-  at: number,
-): OutgoingRecord {
-  const letter: DeadLetter = {
-    kind: 'command',
-    reason,
-    tenant_id: tenantId,
-    job_id: null,
-    id: `${origin.topic}/${origin.partition}/${origin.offset}`,
-    content: record.value?.toString() ?? null,
-    origin: { ...origin, offset: String(origin.offset) },
-    at: new Date(at).toISOString(),
-  }
-  return {
-    topic: deadLettersTopic,
-    partition: origin.partition,
-    key: record.key?.toString() ?? '',
-    value: Buffer.from(JSON.stringify(letter)),
   }
 }
 

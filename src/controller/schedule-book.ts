@@ -13,6 +13,9 @@ export interface ScheduleWrite {
   readonly schedule: Schedule | null
 }
 
+/** Changes of a schedule that are known again when they are repeated. */
+const REMEMBERED_CHANGES = 50
+
 export class ScheduleBook {
   readonly #schedules = new Map<string, Schedule>()
   readonly #limits: Pick<BookLimits, 'defaultParallelism'>
@@ -52,6 +55,7 @@ export class ScheduleBook {
     const { schedule_id, tenant_id, change_id = null } = command
     const schedule = this.#schedules.get(schedule_id)
     if (schedule?.tenant_id !== tenant_id) return `tenant ${tenant_id} has no schedule ${schedule_id}`
+    if (change_id !== null && schedule.recent_changes.includes(change_id)) return null
     if (command.schedule === null) {
       this.#schedules.delete(schedule_id)
       this.#writes.push({ key: schedule_id, schedule: null })
@@ -59,7 +63,9 @@ export class ScheduleBook {
     }
     const parsed = parseChange(command.schedule, { parallelism: this.#limits.defaultParallelism })
     if ('problems' in parsed) return parsed.problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; ')
-    this.#put({ ...changed(schedule, parsed.change, at), change_id })
+    const recent = change_id === null ? [] : [change_id]
+    const recent_changes = [...recent, ...schedule.recent_changes].slice(0, REMEMBERED_CHANGES)
+    this.#put({ ...changed(schedule, parsed.change, at), change_id, recent_changes })
     return null
   }
 

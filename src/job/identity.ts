@@ -1,15 +1,5 @@
 // Who a job is: ids that the same request always gets again, so that a replay or a retry never makes a second job. Pure.
-import { createHash, randomBytes } from 'node:crypto'
-
-/** A new random job id, `batch-` and 20 hex digits. */
-export function randomJobId(): string {
-  return `batch-${randomBytes(10).toString('hex')}`
-}
-
-/** Whether a value has the form of a job id. */
-export function isJobId(value: unknown): value is string {
-  return typeof value === 'string' && /^batch-[0-9a-f]{20}$/.test(value)
-}
+import { createHash } from 'node:crypto'
 
 /** The job id that belongs to a tenant's idempotency key. */
 export function jobIdOfKey(tenantId: string, idempotencyKey: string): string {

@@ -33,6 +33,7 @@ export function newSchedule(scheduleId: string, tenantId: string, body: unknown,
     next_fire_at: settings.enabled ? firingAfter(settings, at) : null,
     waiting_fire_at: null,
     change_id: null,
+    recent_changes: [],
     recent_firings: [],
   }
 }

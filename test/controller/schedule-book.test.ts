@@ -28,8 +28,10 @@ function submit(key: string, schedule: Record<string, unknown> = {}): SubmitComm
   }
 }
 
+let changes = 0
+
 function change(schedule: unknown, tenant_id = 'acme'): ScheduleCommand {
-  return { type: 'schedule', tenant_id, schedule_id: ID, schedule, change_id: 'c1' }
+  return { type: 'schedule', tenant_id, schedule_id: ID, schedule, change_id: `change-${changes++}` }
 }
 
 let schedules: ScheduleBook
@@ -64,6 +66,17 @@ describe('commands', () => {
       expect(schedules.command({ ...change({ overlap: 'skip' }), change_id: changeId }, START)).toBeNull()
       expect(schedules.takeWrites().map(({ schedule }) => schedule?.change_id)).toEqual([changeId])
     }
+  })
+
+  test('a change that comes again changes nothing, however late', () => {
+    schedules.create(submit('k1'), ORIGIN, START)
+    const pause = change({ enabled: false })
+    schedules.command(pause, START)
+    schedules.command(change({ enabled: true }), START)
+    schedules.takeWrites()
+    expect(schedules.command(pause, START + 5_000)).toBeNull()
+    expect(schedules.takeWrites()).toEqual([])
+    expect(scheduleIn().enabled).toBe(true)
   })
 
   test('a change that is refused says why, and so does one of a schedule that is not the tenant’s', () => {

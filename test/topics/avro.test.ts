@@ -168,6 +168,7 @@ const anySchedule: fc.Arbitrary<Schedule> = fc.record({
   next_fire_at: maybe(long),
   waiting_fire_at: maybe(long),
   change_id: maybe(fc.string()),
+  recent_changes: fc.array(fc.string()),
   recent_firings: fc.array(
     fc.record({ fire_at: long, job_id: maybe(fc.string()), skipped: maybe(fc.constantFrom(...SKIP_REASONS)) }),
     { maxLength: 3 },

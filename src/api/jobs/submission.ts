@@ -1,8 +1,10 @@
 // Submitting and cancelling over REST: everything is checked first, then the wish goes to commands.v1 like anybody
 // else's, and the answer waits until this process has seen the controller take it up.
+import { randomUUID } from 'node:crypto'
 import { type Command, commandsTopic } from '../../../topics/commands.ts'
 import type { JobSnapshot } from '../../../topics/jobs.ts'
-import { jobIdOfKey, randomJobId, requestHash, scheduleIdOf } from '../../job/identity.ts'
+import { SIGNATURE_HEADER, signatureOf } from '../../job/command-signature.ts'
+import { jobIdOfKey, requestHash, scheduleIdOf } from '../../job/identity.ts'
 import { type Planned, planJob } from '../../job/plan.ts'
 import { type JobSpec, parseJob } from '../../job/spec.ts'
 import { controlPartition } from '../../kafka/partitioner.ts'
@@ -31,7 +33,8 @@ export async function submitJob(
   context: ProcessContext,
 ): Promise<Submitted> {
   const { views } = context
-  const jobId = idempotencyKey === undefined ? randomJobId() : jobIdOfKey(tenantId, idempotencyKey)
+  const key = idempotencyKey ?? randomUUID()
+  const jobId = jobIdOfKey(tenantId, key)
   if (idempotencyKey !== undefined) {
     const existing = await views.findJob(jobId)
     if (existing) return sameJob(existing, body)
@@ -48,7 +51,7 @@ export async function submitJob(
     {
       type: 'submit',
       tenant_id: tenantId,
-      job_id: jobId,
+      idempotency_key: key,
       job: body,
       plan: { ...plan, total_rows: String(plan.total_rows), model_version: modelVersion },
     },
@@ -131,11 +134,12 @@ function sameJob(job: JobSnapshot, body: unknown): Submitted {
   }
 }
 
-export async function sendCommand(command: Command, { producer }: ProcessContext): Promise<void> {
+export async function sendCommand(command: Command, { config, producer }: ProcessContext): Promise<void> {
   const partition = controlPartition(command.tenant_id)
-  await producer.send([
-    { topic: commandsTopic, partition, key: command.tenant_id, value: Buffer.from(JSON.stringify(command)) },
-  ])
+  const value = Buffer.from(JSON.stringify(command))
+  const signature = signatureOf(config.commandKeys, command.tenant_id, value)
+  const headers: Record<string, string> = signature === null ? {} : { [SIGNATURE_HEADER]: signature }
+  await producer.send([{ topic: commandsTopic, partition, key: command.tenant_id, value, headers }])
 }
 
 /** Resolves with the job's first snapshot from now on that fits; with undefined when it takes too long. */

@@ -2,7 +2,7 @@
 // and the answer waits until this process has seen the controller take it up.
 import { randomUUID } from 'node:crypto'
 import type { Schedule } from '../../../topics/schedules.ts'
-import { jobIdOfKey, randomJobId, requestHash, scheduleIdOf } from '../../job/identity.ts'
+import { jobIdOfKey, requestHash, scheduleIdOf } from '../../job/identity.ts'
 import { inJob, newSchedule, parseChange } from '../../job/schedule.ts'
 import type { ProcessContext } from '../../process.ts'
 import { checkJob, idempotencyConflict, sendCommand, TAKE_UP_MS } from '../jobs/submission.ts'
@@ -16,7 +16,8 @@ export async function submitSchedule(
   context: ProcessContext,
 ): Promise<Schedule> {
   const { views } = context
-  const jobId = idempotencyKey === undefined ? randomJobId() : jobIdOfKey(tenantId, idempotencyKey)
+  const key = idempotencyKey ?? randomUUID()
+  const jobId = jobIdOfKey(tenantId, key)
   const scheduleId = scheduleIdOf(jobId)
   if (idempotencyKey !== undefined) {
     const existing = await views.findSchedule(scheduleId)
@@ -28,7 +29,7 @@ export async function submitSchedule(
   // Another request with the same key may have been faster while this one was checked.
   const meanwhile = views.schedules.get(scheduleId)
   if (meanwhile) return sameSchedule(meanwhile, body)
-  await sendCommand({ type: 'submit', tenant_id: tenantId, job_id: jobId, job: body }, context)
+  await sendCommand({ type: 'submit', tenant_id: tenantId, idempotency_key: key, job: body }, context)
   const schedule = (await seen) ?? (await views.findSchedule(scheduleId))
   // Not taken up yet, it is safe in Kafka, and will be this.
   return sameSchedule(schedule ?? newSchedule(scheduleId, tenantId, body, Date.now()), body)
