@@ -22,6 +22,19 @@ export async function python<T>(program: string, args: readonly string[] = []): 
   return JSON.parse(stdout) as T
 }
 
+/** Runs a Python file of the project, as a user would, and gives what it printed. Throws with its error output when it fails. */
+export async function pythonFile(
+  file: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  const { stdout } = await run('python3', [file, ...args], {
+    env: { ...process.env, ...env, PYTHONPATH: await packages() },
+    maxBuffer: 64 << 20,
+  })
+  return stdout
+}
+
 /** A Python program that stays, where starting one for each question would take too long. */
 export interface PythonSession {
   /** Gives the program a line of JSON, and what it answers with: a line of JSON too. One question at a time. */
