@@ -6,10 +6,12 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import pg from 'pg'
+import { createClient } from '../../cli/client.ts'
+import { followJob } from '../../cli/follow.ts'
 import { temporaryDataDir } from '../../embedded/data-dir.ts'
 import { freePort } from '../../embedded/ports.ts'
 import { startPostgres } from '../../embedded/postgres.ts'
-import { followJob, type JobStatus } from './follow-job.ts'
+import type { JobStatusBody } from '../../src/job/job-status.ts'
 import { seedCustomers } from './seed.ts'
 
 const ROWS = 500_000
@@ -58,7 +60,8 @@ async function demo(signal: AbortSignal): Promise<void> {
     say(
       `submitted job ${submitted.job_id}: ${submitted.input_row_count} rows, about ${Math.ceil(Number(submitted.estimated_duration_minutes) * 60)} s`,
     )
-    const job = await followJob(service.url, String(submitted.job_id), signal)
+    const client = createClient(service.url, undefined)
+    const job = await followJob(client, String(submitted.job_id), process.stdout, signal)
     await check(database, job)
   } finally {
     // Last started, first stopped; one that fails to stop must not keep the others.
@@ -127,7 +130,7 @@ async function rest(
 }
 
 /** The table must hold each customer once, with a label and two probabilities that add up to one. */
-async function check(database: pg.Client, job: JobStatus): Promise<void> {
+async function check(database: pg.Client, job: JobStatusBody): Promise<void> {
   if (job.status !== 'completed')
     throw new Error(`the job is ${job.status}: ${job.error?.message ?? 'no reason given'}`)
   const { rows } = await database.query(`
