@@ -76,7 +76,8 @@ async function removeAll(paths: readonly string[]): Promise<void> {
     )
     if (removed) changed.add(dirname(path))
   }
-  for (const directory of changed) await syncDirectory(directory)
+  // Another process that removes the same may be further, and have taken the directory away.
+  for (const directory of changed) await unlessMissing(syncDirectory(directory), undefined)
 }
 
 async function beginPart(path: string): Promise<PartFile> {
