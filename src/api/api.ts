@@ -9,7 +9,9 @@ import { GroupOffsets } from '../kafka/group-offsets.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { guardRoutes } from './access/access.ts'
 import { KeyRing } from './access/key-ring.ts'
+import { kafkaRoutes } from './cluster/kafka-routes.ts'
 import { workerRoutes } from './cluster/worker-routes.ts'
+import { dashboard } from './dashboard/dashboard.ts'
 import { eventRoutes } from './events/event-routes.ts'
 import { errorRoutes } from './failures/error-routes.ts'
 import { flowRoutes } from './flow/flow-routes.ts'
@@ -91,6 +93,7 @@ async function buildServer(context: ProcessContext) {
   await app.register(await modelRoutes(context))
   await app.register(flowRoutes(context, offsets, findJob))
   await app.register(workerRoutes(context))
-  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
+  await app.register(kafkaRoutes(context, offsets))
+  await app.register(dashboard)
   return app
 }

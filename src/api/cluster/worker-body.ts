@@ -7,6 +7,10 @@ export const WorkerBody = Type.Object(
     worker_id: Type.String(),
     role: Type.Enum([...ROLES]),
     pool: Type.String({ description: 'Of a scorer; empty for others' }),
+    providers: Type.Array(Type.String(), {
+      description: "Of a scorer: ONNX Runtime's execution providers, best first",
+    }),
+    devices: Type.Array(Type.String(), { description: 'Of a scorer: what it computes on' }),
     host: Type.String(),
     pid: Type.Integer(),
     rss_bytes: Type.Integer(),

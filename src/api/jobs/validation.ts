@@ -1,6 +1,6 @@
 // `validate_only`: everything that a submission is checked for, and three scored rows; nothing is submitted.
 import Type, { type Static } from 'typebox'
-import { kindName } from '../../../topics/columns.ts'
+import { type Column, kindName } from '../../../topics/columns.ts'
 import { isScheduled, newSchedule, upcoming } from '../../job/schedule.ts'
 import type { ProcessContext } from '../../process.ts'
 import { notFound } from '../problem.ts'
@@ -23,6 +23,7 @@ export const ValidBody = Type.Object({
   input_row_count: Type.Integer(),
   input_row_count_estimated: Type.Boolean(),
   estimated_duration_minutes: Type.Number(),
+  query_columns: Type.Array(Type.Object({ name: Type.String(), type: Type.String() })),
   columns: Type.Array(Type.Array(Type.Object({ name: Type.String(), type: Type.String() })), {
     description: 'The columns of each output',
   }),
@@ -50,14 +51,17 @@ export function validator(context: ProcessContext, live: LiveJobs): Validate {
       input_row_count: Number(plan.total_rows),
       input_row_count_estimated: plan.rows_estimated,
       estimated_duration_minutes: minutesOf(live.estimateMs(estimatedOf(tenantId, checked))),
-      columns: plan.output_columns.map((columns) =>
-        columns.map((column) => ({ name: column.name, type: column.sqlType ?? kindName(column) })),
-      ),
+      query_columns: plan.query_columns.map(named),
+      columns: plan.output_columns.map((columns) => columns.map(named)),
       sample: sample?.rows ?? null,
       sample_errors: sample?.failed ?? [],
       ...(isScheduled(body) ? { next_firings: nextFirings(tenantId, body) } : {}),
     }
   }
+}
+
+function named(column: Column): { name: string; type: string } {
+  return { name: column.name, type: column.sqlType ?? kindName(column) }
 }
 
 function nextFirings(tenantId: string, body: unknown): string[] {

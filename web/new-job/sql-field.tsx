@@ -1,0 +1,55 @@
+// The query's field: a plain text field at once, the editor in its place when it is loaded.
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { SqlEditor } from './codemirror.ts'
+
+export interface SqlFieldProps {
+  /** What the editor begins with, and what the plain field shows: the editor keeps its own text. */
+  readonly value: string
+  readonly fault: string
+  readonly onChange: (query: string) => void
+}
+
+const LABEL = 'SQL query'
+
+export function SqlField({ value, fault, onChange }: SqlFieldProps) {
+  const host = useRef<HTMLDivElement>(null)
+  const editor = useRef<SqlEditor | null>(null)
+  const latest = useRef({ value, onChange })
+  latest.current = { value, onChange }
+  const [ready, setReady] = useState(false)
+  useEffect(() => {
+    let gone = false
+    import('./codemirror.ts').then(
+      ({ openEditor }) => {
+        if (gone || !host.current) return
+        const { value: text } = latest.current
+        editor.current = openEditor(host.current, text, LABEL, 'One SELECT statement', (query) =>
+          latest.current.onChange(query),
+        )
+        setReady(true)
+      },
+      // The plain field stays.
+      () => {},
+    )
+    return () => {
+      gone = true
+      editor.current?.destroy()
+      editor.current = null
+    }
+  }, [])
+  return (
+    <div class={`sql ${fault ? 'invalid' : ''}`}>
+      <div ref={host} class="sql-editor" />
+      {ready ? null : (
+        <textarea
+          aria-label={LABEL}
+          class="mono"
+          rows={6}
+          spellcheck={false}
+          value={value}
+          onInput={(event) => onChange(event.currentTarget.value)}
+        />
+      )}
+    </div>
+  )
+}
