@@ -49,17 +49,21 @@ export async function closeAttempt(connection: KafkaConnection, job: SinkJob, to
 /** A commit is durable some milliseconds before the offsets show it. */
 const SEEN_MS = 10_000
 
-/** The positions of all lanes, once each is seen to be done; else as they are when patience is at an end. */
+/**
+ * The positions of all lanes, once each is seen to be done; else as they are when patience is at an end. Of a closed attempt, as
+ * they are: whoever closed it has seen the last of them, and nothing comes any more.
+ */
 export async function finalPositions(
   connection: KafkaConnection,
   job: SinkJob,
+  { state }: Ticket,
 ): Promise<readonly { readonly lane: number; readonly position: LanePosition }[]> {
-  const deadline = Date.now() + SEEN_MS
+  const deadline = Date.now() + (state === 'closed' ? 0 : SEEN_MS)
   for (;;) {
     const lanes = await Promise.all(
       job.lanes.map(async (lane) => ({ lane, position: await readPosition(connection, job, lane) })),
     )
-    if (lanes.every(({ position }) => position.done) || Date.now() > deadline) return lanes
+    if (lanes.every(({ position }) => position.done) || Date.now() >= deadline) return lanes
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }

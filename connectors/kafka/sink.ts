@@ -87,9 +87,10 @@ export function createKafkaSink(settings: ConnectorSettings): Sink {
       const facts = await describeTopic(connection, topic)
       const ticket = facts && (await readTicket(connection, job, topic))
       if (!ticket) throw notPrepared(job, ticket)
-      const lanes = await finalPositions(connection, job)
+      const lanes = await finalPositions(connection, job, ticket)
       const written = lanes.reduce((sum, { position }) => sum + position.rows, 0n)
       const undone = lanes.filter(({ position }) => !position.done).map(({ lane }) => lane)
+      if (undone.length > 0 && ticket.state === 'closed') throw notPrepared(job, ticket)
       if (written !== rows || undone.length > 0) {
         const message = `expected ${rows} rows of job ${job.resultId} in the topic ${topic}, found ${written} recorded${undone.length ? `, and lanes ${undone.join(', ')} unfinished` : ''}`
         throw new ConnectorError('rows_lost', message, { retriable: false })
