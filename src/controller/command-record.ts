@@ -4,7 +4,7 @@ import type { JobSnapshot } from '../../topics/jobs.ts'
 import { jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
 import { NO_ROWS } from '../job/machine.ts'
 import type { Planned } from '../job/plan.ts'
-import { type JobSpec, parseJob } from '../job/spec.ts'
+import { type JobSpec, parseJob, shownValue } from '../job/spec.ts'
 import { newWebhook } from '../job/webhook.ts'
 
 /** Where a record came from. */
@@ -17,7 +17,7 @@ export interface Origin {
 /** The command that a record's decoded value is, or why it is none. */
 export function parseCommand(parsed: unknown): { command: Command } | { reason: string } {
   if (typeof parsed !== 'object' || parsed === null)
-    return { reason: `expected a JSON object, got ${JSON.stringify(parsed)}` }
+    return { reason: `expected a JSON object, got ${shownValue(parsed)}` }
   const { type, tenant_id, job_id, idempotency_key, job, plan, schedule_id, schedule, change_id } = parsed as Record<
     string,
     unknown
@@ -37,7 +37,7 @@ export function parseCommand(parsed: unknown): { command: Command } | { reason: 
     return { command: parsed as Command }
   }
   if (type !== 'submit')
-    return { reason: `type: expected submit, cancel, schedule or unschedule, got ${JSON.stringify(type)}` }
+    return { reason: `type: expected submit, cancel, schedule or unschedule, got ${shownValue(type)}` }
   if (typeof job !== 'object' || job === null)
     return { reason: 'job: expected an object, the body of a submission over REST' }
   if (idempotency_key !== undefined && typeof idempotency_key !== 'string')

@@ -39,7 +39,7 @@ export function takeCommands(
 ): OutgoingRecord[] {
   return incoming.flatMap((command): OutgoingRecord[] => {
     const origin = { topic: from.topic, partition: from.partition, offset: command.record.offset }
-    const taken = takeCommand(command, origin, books, access, at)
+    const taken = takeAny(command, origin, books, access, at)
     if ('forward' in taken) return [taken.forward]
     return taken.reason === null ? [] : [deadCommand(command, origin, taken.tenantId, taken.reason, at)]
   })
@@ -47,6 +47,15 @@ export function takeCommands(
 
 /** A reason of null: it is carried out. */
 type Taken = { readonly forward: OutgoingRecord } | { readonly tenantId: string | null; readonly reason: string | null }
+
+/** A record that something here throws at would stop the partition, and each successor at the same record: it is told of. */
+function takeAny(...command: Parameters<typeof takeCommand>): Taken {
+  try {
+    return takeCommand(...command)
+  } catch (error) {
+    return { tenantId: null, reason: `the command could not be processed: ${(error as Error).message}` }
+  }
+}
 
 function takeCommand(
   { record, decoded }: IncomingCommand,

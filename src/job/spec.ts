@@ -193,6 +193,11 @@ function shown(body: unknown, pointer: string): string {
   let value = body
   for (const part of pointer.split('/').slice(1))
     value = (value as Record<string, unknown> | undefined)?.[part.replaceAll('~1', '/').replaceAll('~0', '~')]
+  return shownValue(value)
+}
+
+/** A value of any size and depth as an error message shows it. */
+export function shownValue(value: unknown): string {
   const text = jsonText(value)
   return text.length > 100 ? `${text.slice(0, 100)}…` : text
 }

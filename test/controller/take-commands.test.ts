@@ -131,3 +131,34 @@ describe('on a wrong partition', () => {
     expect(reason).toMatch(/must be signed/)
   })
 })
+
+describe('what is wrong with one record stops none behind it', () => {
+  const deep = JSON.parse(`{"type":${'['.repeat(20_000)}${']'.repeat(20_000)},"tenant_id":"acme"}`)
+  const faulty = {
+    get type(): string {
+      throw new RangeError('nobody has thought of this')
+    },
+    tenant_id: 'acme',
+  }
+
+  test.each<[string, object, string]>([
+    ['nested deeper than JSON can be written', deep, 'got a value nested too deeply to show'],
+    ['that nobody has thought of', faulty, 'the command could not be processed: nobody has thought of this'],
+  ])('a value %s is a dead letter, and the next command is carried out', (_, value, reason) => {
+    const limits = { maxConcurrentJobs: 3, defaultParallelism: 4, resultTtlHours: 1 }
+    const books = { book: new JobBook([], limits), schedules: new ScheduleBook([], limits) }
+    const incoming = [value, SUBMIT].map((decoded, i) => ({
+      record: { offset: BigInt(i), key: null, value: Buffer.from('{}'), headers: {} },
+      decoded: { value: decoded },
+    }))
+    const outgoing = takeCommands(incoming, { topic: 'commands.v1', partition: HOME }, books, OPEN, 1_000)
+    expect(outgoing.map(({ value: letter }) => JSON.parse(String(letter)))).toEqual([
+      expect.objectContaining({
+        kind: 'command',
+        id: `commands.v1/${HOME}/0`,
+        reason: expect.stringContaining(reason),
+      }),
+    ])
+    expect(books.book.takeChanges()).toMatchObject([{ job_id: jobIdOfKey('acme', 'k1'), status: 'submitted' }])
+  })
+})
