@@ -131,12 +131,14 @@ export class Views {
 
   #onJob({ key, value, partition, offset }: TailRecord): void {
     if (!value) {
+      const gone = this.jobs.get(key)
       this.jobs.delete(key)
       this.#active.delete(key)
       this.#partitions.delete(key)
       this.#offsets.delete(key)
       this.#progress.delete(key)
       this.#leftSlots.delete(key)
+      if (gone) this.changes.emit('jobGone', gone)
       return
     }
     const job = jobCodec.decode(value)

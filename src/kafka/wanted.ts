@@ -15,7 +15,7 @@ export async function wantedJob(views: Views, id: Pick<ChunkId, 'jobId' | 'attem
   return newer && !isTerminal(newer.status) && newer.attempt === id.attempt ? newer : null
 }
 
-/** Runs `work` with a signal that aborts when the job is over, or has another attempt. */
+/** Runs `work` with a signal that aborts when the job is over or gone, or has another attempt. */
 export async function untilOver<T>(
   views: Views,
   job: JobSnapshot,
@@ -28,11 +28,16 @@ export async function untilOver<T>(
   const onJob = (change: JobSnapshot): void => {
     if (change.job_id === job.job_id) look(change)
   }
+  const onGone = ({ job_id }: JobSnapshot): void => {
+    if (job_id === job.job_id) over.abort()
+  }
   views.changes.on('job', onJob)
+  views.changes.on('jobGone', onGone)
   try {
     look(views.jobs.get(job.job_id))
     return await work(over.signal)
   } finally {
     views.changes.off('job', onJob)
+    views.changes.off('jobGone', onGone)
   }
 }
