@@ -1,7 +1,7 @@
 // Reads a stretch of one topic's log on demand, for questions that are too rare and too large for a view in memory. One
 // consumer, joined at the first question; its partitions are paused but for the one that is being read.
 import { randomUUID } from 'node:crypto'
-import type { Consumer } from 'kafkajs'
+import type { Batch, Consumer } from 'kafkajs'
 import type { TopicSpec } from '../../topics/topic.ts'
 import type { KafkaClient } from './client.ts'
 import { logEnds, whileLeaderless } from './log-ends.ts'
@@ -21,7 +21,10 @@ interface Question {
   /** Where the log ended when the question was asked. */
   readonly end: bigint
   readonly onRecord: OnLogRecord
+  /** The next offset to hand over. */
+  next: bigint
   readonly answered: () => void
+  readonly failed: (error: Error) => void
 }
 
 export class LogReader {
@@ -51,10 +54,14 @@ export class LogReader {
   async #ask(partition: number, from: { offset: bigint } | { time: number }, onRecord: OnLogRecord): Promise<void> {
     const { start, end } = await this.#stretch(partition, from)
     if (start >= end) return
-    this.#consumer ??= this.#join()
+    // One that could not join must not answer for the questions to come.
+    this.#consumer ??= this.#join().catch((error) => {
+      this.#consumer = undefined
+      throw error
+    })
     const consumer = await this.#consumer
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#question = { partition, end, onRecord, answered: resolve }
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#question = { partition, end, onRecord, next: start, answered: resolve, failed: reject }
     consumer.seek({ topic: this.#topic, partition, offset: String(start) })
     consumer.resume([{ topic: this.#topic, partitions: [partition] }])
     await promise
@@ -87,6 +94,8 @@ export class LogReader {
       readUncommitted: false,
     })
     const joined = Promise.withResolvers<void>()
+    // It may be rejected before anybody waits for it.
+    joined.promise.catch(() => {})
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       const partitions = payload.memberAssignment[this.#topic] ?? []
       const idle = partitions.filter((partition) => partition !== this.#question?.partition)
@@ -99,24 +108,44 @@ export class LogReader {
       if (question?.partition === payload.partition && BigInt(payload.lastOffset) + 1n >= question.end)
         this.#finish(consumer, question)
     })
-    await consumer.connect()
-    await consumer.subscribe({ topics: [this.#topic], fromBeginning: true })
-    await consumer.run({
-      autoCommit: false,
-      eachBatch: async ({ batch }) => {
-        const question = this.#question
-        if (question?.partition !== batch.partition) return
-        for (const { offset, key, value, headers = {} } of batch.messages) {
-          if (BigInt(offset) >= question.end) break
-          if (value && !question.onRecord({ offset: BigInt(offset), key, value, headers })) {
-            this.#finish(consumer, question)
-            return
-          }
-        }
-      },
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      if (payload.restart) return
+      joined.reject(payload.error)
+      this.#lost(payload.error)
     })
-    await joined.promise
-    return consumer
+    try {
+      await consumer.connect()
+      await consumer.subscribe({ topics: [this.#topic], fromBeginning: true })
+      await consumer.run({ autoCommit: false, eachBatch: async ({ batch }) => this.#take(consumer, batch) })
+      await joined.promise
+      return consumer
+    } catch (error) {
+      await consumer.disconnect().catch(() => {})
+      throw error
+    }
+  }
+
+  #take(consumer: Consumer, { partition, messages }: Batch): void {
+    const question = this.#question
+    if (question?.partition !== partition) return
+    for (const { offset: at, key, value, headers = {} } of messages) {
+      const offset = BigInt(at)
+      if (offset >= question.end) break
+      // A group that commits nothing begins again at the log's start when it has to rejoin.
+      if (offset < question.next) continue
+      question.next = offset + 1n
+      if (value && !question.onRecord({ offset, key, value, headers })) {
+        this.#finish(consumer, question)
+        return
+      }
+    }
+  }
+
+  /** The consumer has ended for good: who waits is told, and the next question gets another. */
+  #lost(error: Error): void {
+    this.#consumer = undefined
+    this.#question?.failed(error)
+    this.#question = null
   }
 
   #finish(consumer: Consumer, question: Question): void {
