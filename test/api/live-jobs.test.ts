@@ -67,6 +67,19 @@ test('a job that starts or vanishes moves those behind it up', () => {
   expect(list({})).toContain(first)
 })
 
+test('a job that waits for something else than a place holds nobody up', () => {
+  const initech = { tenant_id: 'initech', submitted_at: 1n }
+  const lack = { code: 'no_gpu_scorer', message: 'start one', since: 2n }
+  put(submitted({ ...initech, job_id: 'batch-1' }))
+  put(submitted({ ...initech, job_id: 'batch-2' }))
+  const place = () => live.status(views.jobs.get('batch-2') as JobSnapshot).queue_position
+  expect(place()).toBe(2)
+  put(submitted({ ...initech, job_id: 'batch-1', waiting_for: lack }))
+  expect(place()).toBe(1)
+  put(submitted({ ...initech, job_id: 'batch-1' }))
+  expect(place()).toBe(2)
+})
+
 describe('filters', () => {
   beforeAll(() => {
     const job = (id: string, change: Partial<JobSnapshot>) =>

@@ -67,7 +67,8 @@ export class LiveJobs {
 
   #onJob(job: JobSnapshot): void {
     orderOf(this.#all, job).add(job)
-    if (job.status === 'submitted') orderOf(this.#waiting, job).add(job)
+    // The controller lets those behind it pass while a job waits for something else than a place.
+    if (job.status === 'submitted' && job.waiting_for === null) orderOf(this.#waiting, job).add(job)
     else orderOf(this.#waiting, job).delete(job)
     this.#history.add(job)
     if (isTerminal(job.status)) this.#rates.delete(job.job_id)
