@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { flowOf } from '../../src/api/flow/flow.ts'
 import { requestOf } from '../../src/api/flow/request.ts'
+import { parseJob } from '../../src/job/spec.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import type { WorkerHeartbeat } from '../../topics/workers.ts'
 import { entry, running } from '../job/snapshots.ts'
@@ -147,4 +148,16 @@ test('the request has what the submission may have, and nothing that is not set'
   expect(Object.values(request.output as object)).not.toContain(null)
   expect(request).not.toHaveProperty('outputs')
   expect(requestOf(running({ outputs: [...outputs, ...outputs] }))).not.toHaveProperty('output')
+  expect(request).not.toHaveProperty('webhook')
+  const asked = { url: 'https://hooks.example.com/scored', events: ['completed' as const] }
+  const told = {
+    state: 'delivered' as const,
+    attempts: 2,
+    last_attempt_at: 9n,
+    next_attempt_at: null,
+    last_error: 'no',
+  }
+  const again = requestOf(running({ webhook: { ...asked, ...told } }))
+  expect(again.webhook).toEqual(asked)
+  expect(parseJob(again, { parallelism: 1 })).toMatchObject({ spec: { webhook: asked } })
 })
