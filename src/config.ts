@@ -33,7 +33,7 @@ export const SETTINGS = {
   COMMAND_KEYS: {
     kind: 'json',
     about:
-      'JSON object tenant → secret, or list of secrets of which the first signs: records on `commands.v1` must then be signed; `*` has the secret of the service itself',
+      'JSON object tenant → secret, or list of secrets of which the first signs: records of these tenants on `commands.v1` must then be signed; with `*`, the secret of the service itself, those of every tenant',
   },
   KAFKA_BROKERS: {
     kind: 'text',

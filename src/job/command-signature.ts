@@ -10,7 +10,7 @@ export type CommandKeys = Readonly<Record<string, readonly string[]>>
 /** The name under which the service's own secrets stand. */
 export const SERVICE = '*'
 
-/** Who signed: the service, the tenant, or nobody, where the tenant has no secret. */
+/** Who signed: the service, the tenant, or nobody, where neither has a secret. */
 export type Signer = 'service' | 'tenant' | 'nobody'
 
 /** The header of a command that this service sends; null without a secret to sign with. */
@@ -35,13 +35,15 @@ export function signerOf(
     return matches.includes(true)
   }
   if (fits(SERVICE)) return { signer: 'service' }
-  if (!secretsOf(keys, tenantId)) return { signer: 'nobody' }
+  const own = secretsOf(keys, tenantId)
+  if (!own && !secretsOf(keys, SERVICE)) return { signer: 'nobody' }
   if (fits(tenantId)) return { signer: 'tenant' }
-  const wanted = `${SIGNATURE_HEADER}: v1=<hex of HMAC-SHA256 over "${tenantId}." and the record's value, with a secret of the tenant>`
+  const whose = own ? 'a secret of the tenant' : `the secret of the service, for COMMAND_KEYS has none of the tenant`
+  const wanted = `${SIGNATURE_HEADER}: v1=<hex of HMAC-SHA256 over "${tenantId}." and the record's value, with ${whose}>`
   if (header === undefined) return { reason: `commands of tenant ${tenantId} must be signed: add a header ${wanted}` }
   if (!given.length) return { reason: `expected a header ${wanted}, got ${header.slice(0, 100)}` }
   return {
-    reason: `the signature fits none of the secrets of tenant ${tenantId} and these bytes: sign the value exactly as it is sent, with a header ${wanted}`,
+    reason: `the signature fits none of the secrets for tenant ${tenantId} and these bytes: sign the value exactly as it is sent, with a header ${wanted}`,
   }
 }
 

@@ -62,10 +62,21 @@ describe('who signs', () => {
     expect(take(SUBMIT, BOTH, signature(SERVICE, SUBMIT)).job).toBeDefined()
   })
 
+  test('everybody has to where the service has a secret: a tenant without one has the API', () => {
+    const access: CommandAccess = { keys: { '*': [SERVICE] }, open: false }
+    expect(take(SUBMIT, access, signature(SERVICE, SUBMIT)).job).toBeDefined()
+    const { job, reason } = take(SUBMIT, access)
+    expect(job).toBeUndefined()
+    expect(reason).toMatch(/must be signed: .* the secret of the service, for COMMAND_KEYS has none of the tenant/)
+    expect(take(SUBMIT, access, signature(ACME, SUBMIT)).reason).toMatch(/fits none/)
+    const other: CommandAccess = { keys: { other: [ACME], '*': [SERVICE] }, open: false }
+    expect(take(SUBMIT, other).reason).toMatch(/must be signed/)
+  })
+
   test.each<[string, Record<string, string>, RegExp]>([
     ['no header', {}, /must be signed: add a header scoreline-signature: v1=<hex/],
     ['another form', { 'scoreline-signature': 'sha256=00' }, /expected a header scoreline-signature.*got sha256=00/],
-    ['another secret', signature('a secret of nobody', SUBMIT), /fits none of the secrets of tenant acme/],
+    ['another secret', signature('a secret of nobody', SUBMIT), /fits none of the secrets for tenant acme/],
     ['another tenant’s name', signature(ACME, SUBMIT, 'globex'), /fits none/],
     ['another value', signature(ACME, { ...SUBMIT, idempotency_key: 'k2' }), /fits none/],
   ])('and a command with %s is refused, with what to do', (_, headers, reason) => {
