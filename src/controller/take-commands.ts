@@ -77,7 +77,10 @@ function takeCommand(
   return { tenantId, reason: carryOut(believed(parsed.command, record, signer, access), origin, books, at) }
 }
 
-/** What a signed record must have, so that nothing happens when somebody sends it again; null: it has it. */
+/**
+ * What a signed record must have, so that nothing happens when somebody sends it again; null: it has it. That holds for as
+ * long as what it made is known: not after the job's time was up, the schedule was deleted, or 50 later changes of it.
+ */
 function missingIdentity(command: Command): string | null {
   const name = { submit: 'idempotency_key', schedule: 'change_id', cancel: null }[command.type]
   // Deleting a schedule again changes nothing.

@@ -1,5 +1,6 @@
 // Who wrote a command: the header `scoreline-signature: v1=<hex>`, HMAC-SHA256 over `<tenant_id>.<the record's value>` with a
-// secret of the tenant, or with the service's own. A replayed record is as good as the first: identity makes it harmless. Pure.
+// secret of the tenant, or with the service's own. It says nothing of when: a record that is sent again is as good as the
+// first, and changes nothing only for as long as what it made is known (take-commands.ts). Pure.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
 export const SIGNATURE_HEADER = 'scoreline-signature'
