@@ -28,8 +28,9 @@ export class KeyRing {
   /** Throws `ConfigError` when the file cannot be used. */
   static async open(fixed: readonly ApiKey[], file: string | null, log: Logger): Promise<KeyRing> {
     const ring = new KeyRing(fixed, file, log)
-    ring.#use(file === null ? [] : await readKeys(file))
+    // First, so that what is written while the keys are read is seen at the next look.
     ring.#seen = file === null ? '' : await signatureOf(file)
+    ring.#use(file === null ? [] : await readKeys(file))
     ring.#lookAgainAt = Date.now() + LOOK_AGAIN_MS
     return ring
   }
