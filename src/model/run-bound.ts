@@ -16,6 +16,19 @@ const GROWTH = 32
 /** A run holds the event loop, and with it the heartbeats that keep the process's lanes. */
 const MAX_RUN_MS = 1_000
 
+/** The last of the works that are measured. */
+let measuring: Promise<unknown> = Promise.resolve()
+
+/**
+ * Does work whose memory is measured when all such work before it is done: growth can only be seen of the whole process, and
+ * what another lane's model takes meanwhile would be charged to this one. `work` begins with its own `memoryNow`.
+ */
+export function measuredAlone<T>(work: () => Promise<T>): Promise<T> {
+  const done = measuring.then(work)
+  measuring = done.catch(() => {})
+  return done
+}
+
 export class RunBound {
   /** What the loaded model takes, without running. */
   readonly #modelBytes: number
@@ -37,17 +50,23 @@ export class RunBound {
     return Math.min(left, this.#inMemory(rowBytes, budget), inTime, Math.max(1, this.#mostRows * GROWTH))
   }
 
-  /** Runs the model over so many rows, and learns from it. */
-  async run<T>(rows: number, work: () => Promise<T>): Promise<T> {
-    const since = performance.now()
-    const measured = rows > this.#mostRows ? memoryNow() : null
-    const result = await work()
-    this.#msPerRow = (performance.now() - since) / rows
-    if (measured) {
-      this.#runBytes += grownSince(measured)
+  /** Runs the model over so many rows, and learns from it: what they took only when they are more than before, few runs of all. */
+  run<T>(rows: number, work: () => Promise<T>): Promise<T> {
+    if (rows <= this.#mostRows) return this.#timed(rows, work)
+    return measuredAlone(async () => {
+      const before = memoryNow()
+      const result = await this.#timed(rows, work)
+      this.#runBytes += grownSince(before)
       // Runs of other lanes may have ended meanwhile.
       this.#mostRows = Math.max(this.#mostRows, rows)
-    }
+      return result
+    })
+  }
+
+  async #timed<T>(rows: number, work: () => Promise<T>): Promise<T> {
+    const since = performance.now()
+    const result = await work()
+    this.#msPerRow = (performance.now() - since) / rows
     return result
   }
 

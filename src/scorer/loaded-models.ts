@@ -4,7 +4,7 @@
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
 import { ModelError } from '../model/model.ts'
-import { gb, grownSince, type MemoryLimit, memoryNow, RunBound } from '../model/run-bound.ts'
+import { gb, grownSince, type MemoryLimit, measuredAlone, memoryNow, RunBound } from '../model/run-bound.ts'
 import { type ModelSession, openSession } from '../model/session.ts'
 import { matchColumns, type ScoringPlan, selectScored } from '../model/signature.ts'
 import type { ModelStore } from '../model/store.ts'
@@ -106,9 +106,11 @@ export class LoadedModels {
   async #load(model: ModelRecord): Promise<OpenSession> {
     try {
       const bytes = await this.#store.get(model.location, model.sha256)
-      const before = memoryNow()
-      const session = await openSession(bytes, { executionProviders: this.#providers })
-      return { session, bound: new RunBound(grownSince(before)) }
+      return await measuredAlone(async () => {
+        const before = memoryNow()
+        const session = await openSession(bytes, { executionProviders: this.#providers })
+        return { session, bound: new RunBound(grownSince(before)) }
+      })
     } catch (error) {
       // The next chunk tries again.
       this.#sessions.delete(model.sha256)

@@ -1,4 +1,5 @@
 // How many rows go into a run, with a real model: 200 KB of inner tensor for each row.
+import { setImmediate } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ModelSession, Tensors } from '../../src/model/model.ts'
 import { memoryNow, RunBound } from '../../src/model/run-bound.ts'
@@ -85,4 +86,18 @@ test('rows that take long go in runs of about a second', async () => {
   const rows = bound.rows(100_000, limit)
   expect(rows).toBeGreaterThan(10)
   expect(rows).toBeLessThanOrEqual(50)
+})
+
+test('what another lane takes meanwhile is not charged to a model', async () => {
+  const [heavy, light] = [new RunBound(0), new RunBound(0)]
+  // A run begins in a later turn of the event loop, as those of ONNX Runtime do.
+  const ballast = heavy.run(1, async () => {
+    await setImmediate()
+    return Buffer.alloc(400 * MB, 1)
+  })
+  await light.run(1, () => setImmediate())
+  expect((await ballast).length).toBe(400 * MB)
+  const limit = { emptyBytes: 0, maxBytes: 256 * MB }
+  expect(light.rows(10, limit)).toBe(10)
+  expect(() => heavy.rows(10, limit)).toThrow(/for each row/)
 })
