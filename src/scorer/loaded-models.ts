@@ -62,7 +62,7 @@ export class LoadedModels {
       })
     } catch (error) {
       // What its runs have taken stays with the session: only closing it gives that back.
-      if (error instanceof ModelError && MEMORY_CODES.includes(error.code)) this.#sessions.delete(model.sha256)
+      if (error instanceof ModelError && MEMORY_CODES.includes(error.code)) this.#letGo(model, open)
       throw error
     } finally {
       open.users--
@@ -90,7 +90,7 @@ export class LoadedModels {
   }
 
   #open(model: ModelRecord): OpenModel {
-    const open = this.#sessions.get(model.sha256) ?? { opened: this.#load(model), users: 0 }
+    const open = this.#sessions.get(model.sha256) ?? this.#opening(model)
     // Most recently used last.
     this.#sessions.delete(model.sha256)
     this.#sessions.set(model.sha256, open)
@@ -103,19 +103,25 @@ export class LoadedModels {
     return open
   }
 
+  #opening(model: ModelRecord): OpenModel {
+    const open = { opened: this.#load(model), users: 0 }
+    // The next chunk tries again.
+    open.opened.catch(() => this.#letGo(model, open))
+    return open
+  }
+
+  /** Whoever uses it last releases it. What another chunk has opened since then stays. */
+  #letGo({ sha256 }: ModelRecord, open: OpenModel): void {
+    if (this.#sessions.get(sha256) === open) this.#sessions.delete(sha256)
+  }
+
   async #load(model: ModelRecord): Promise<OpenSession> {
-    try {
-      const bytes = await this.#store.get(model.location, model.sha256)
-      return await measuredAlone(async () => {
-        const before = memoryNow()
-        const session = await openSession(bytes, { executionProviders: this.#providers })
-        return { session, bound: new RunBound(grownSince(before)) }
-      })
-    } catch (error) {
-      // The next chunk tries again.
-      this.#sessions.delete(model.sha256)
-      throw error
-    }
+    const bytes = await this.#store.get(model.location, model.sha256)
+    return measuredAlone(async () => {
+      const before = memoryNow()
+      const session = await openSession(bytes, { executionProviders: this.#providers })
+      return { session, bound: new RunBound(grownSince(before)) }
+    })
   }
 
   #plan(job: JobSnapshot, model: ModelRecord): ScoringPlan {
