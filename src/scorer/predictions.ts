@@ -139,9 +139,27 @@ function joinData(parts: readonly TensorData[]): TensorData {
   return new (first.constructor as new (buffer: ArrayBuffer) => NumberData)(bytes.buffer)
 }
 
+/** The elements of rows `rows`, in one array: with an array for each row, a chunk with one NaN made thousands of them. */
 function takeData(data: TensorData, rows: Int32Array, width: number): TensorData {
-  const slices = [...rows].map((row) => data.slice(row * width, (row + 1) * width) as TensorData)
-  return slices.length > 0 ? joinData(slices) : (data.slice(0, 0) as TensorData)
+  if (isStrings(data)) {
+    return Array.from({ length: rows.length * width }, (_, i) => {
+      return data[(rows[Math.floor(i / width)] as number) * width + (i % width)] as string
+    })
+  }
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
+    const taken = new (data instanceof BigInt64Array ? BigInt64Array : BigUint64Array)(rows.length * width)
+    for (let row = 0, to = 0; row < rows.length; row++) {
+      const from = (rows[row] as number) * width
+      for (let i = 0; i < width; i++) taken[to++] = data[from + i] as bigint
+    }
+    return taken
+  }
+  const taken = new (data.constructor as NumberArrayConstructor)(rows.length * width)
+  for (let row = 0, to = 0; row < rows.length; row++) {
+    const from = (rows[row] as number) * width
+    for (let i = 0; i < width; i++) taken[to++] = data[from + i] as number
+  }
+  return taken
 }
 
 /** Elements as the storage of their column's kind; as they are where they already have it. */
