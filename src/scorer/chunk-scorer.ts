@@ -24,8 +24,8 @@ export interface ScoredChunk {
 }
 
 export interface ChunkScorer {
-  /** Throws `ModelError` or `ChunkError` for what ends the job. */
-  score(work: ChunkWork): Promise<ScoredChunk>
+  /** Null only when `over` has aborted. Throws `ModelError` or `ChunkError` for what ends the job. */
+  score(work: ChunkWork, over: AbortSignal): Promise<ScoredChunk | null>
 }
 
 /** A chunk's payload is not what its header says. */
@@ -33,8 +33,8 @@ export class ChunkError extends Error {
   readonly code = 'chunk_damaged'
 }
 
-/** Scores in this process. */
-export function localScorer(models: LoadedModels): ChunkScorer {
+/** Scores in this process, to the end: a run holds the event loop. */
+export function localScorer(models: LoadedModels): { score(work: ChunkWork): Promise<ScoredChunk> } {
   return {
     score: async (work) => {
       const { job, model } = work

@@ -30,6 +30,8 @@ import { Suspects } from './suspects.ts'
 const TAKE_BYTES = 512 * 1024
 /** With a slow model what is scored goes on after this long: progress shows, and a small job's chunk behind it waits less. */
 const SEND_MS = 200
+/** How long a drain waits for what suspects have in hand: less than the 30 s after which the process is killed. */
+const SUSPECTS_DRAIN_MS = 10_000
 
 /** What every lane of the process scores with. */
 interface Scoring extends ProcessContext {
@@ -60,7 +62,9 @@ export async function startScorer(context: ProcessContext): Promise<RunningRole>
   return {
     owned: consumer.owned,
     drain: async () => {
+      const late = setTimeout(() => suspects.stop(), SUSPECTS_DRAIN_MS)
       await consumer.drain()
+      clearTimeout(late)
       await Promise.all([models.close(), suspects.close()])
     },
   }
@@ -134,7 +138,8 @@ async function scoreRecord(
     if (!job || ledgers.hasFailed(job)) return []
     if (doubtful) scoring.suspects.add(job.job_id)
     try {
-      return await scoreWanted(header, record, job, lane, ledgers, scoring)
+      const outgoing = await scoreWanted(header, record, job, lane, ledgers, scoring)
+      if (outgoing !== null || lane.ended) return outgoing
     } catch (error) {
       // What the model or the chunk's bytes are to blame for ends the job; anything else the process, and the lane moves.
       if (!(error instanceof ModelError || error instanceof ChunkError) || error.code === 'device_failed') throw error
@@ -151,6 +156,7 @@ async function scoreRecord(
   }
 }
 
+/** Null when the job or the lane was over before the chunk was scored. */
 async function scoreWanted(
   header: ChunkHeader,
   record: LaneRecord,
@@ -158,7 +164,7 @@ async function scoreWanted(
   lane: Lane,
   ledgers: LaneLedgers,
   { views, local, suspects, activity }: Scoring,
-): Promise<OutgoingRecord[]> {
+): Promise<OutgoingRecord[] | null> {
   if (header.type === 'end') {
     ledgers.ended(job, header)
     return scoredRecords(job, lane, Buffer.alloc(0), scoredHeaders(header, []))
@@ -169,7 +175,12 @@ async function scoreWanted(
   const begun = performance.now()
   const at = `chunk ${header.seq} of lane ${lane.partition} (offset ${record.offset})`
   const work = { job, model, at, rows: header.rows, value: record.value ?? new Uint8Array(0) }
-  const { payload, failed } = await (suspects.scorerOf(job.job_id) ?? local).score(work)
+  const isolated = suspects.scorerOf(job.job_id)
+  const result = isolated
+    ? await untilOver(views, job, (over) => isolated.score(work, AbortSignal.any([over, lane.revoked])))
+    : await local.score(work, lane.revoked)
+  if (!result) return null
+  const { payload, failed } = result
   const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   ledgers.scored(job, header, failed.length, value.byteLength)
   activity.chunk(job.job_id, header.rows, performance.now() - begun)

@@ -31,6 +31,11 @@ export class Suspects {
     if (this.#jobs.delete(jobId) && this.#jobs.size === 0) this.#isolated.close()
   }
 
+  /** Gives up what is being scored. */
+  stop(): void {
+    this.#isolated.stop()
+  }
+
   close(): Promise<void> {
     return this.#isolated.close()
   }
