@@ -95,6 +95,8 @@ async function runPartition(
       // A look at the webhooks costs something for each that waits: only when one may have become due.
       const mayTell = ticked || outcomes.length > 0
       for (const { jobId, event } of outcomes.splice(0)) {
+        if (event?.type === 'webhook-tried') deliveries.settled(jobId)
+        else duties.settled(jobId)
         if (event?.type === 'swept') book.forget(jobId)
         else if (event && book.apply(jobId, event) && event.type === 'prepared')
           outgoing.push(readTask(book.get(jobId) as JobSnapshot, partition))

@@ -24,7 +24,7 @@ export class Deliveries {
   readonly #mayReach: AddressRule
   readonly #report: (outcome: DeliveryOutcome) => void
   readonly #stop = new AbortController()
-  /** Job → the try that is under way. */
+  /** Job → its try, until the outcome has been taken. */
   readonly #running = new Map<string, { tenantId: string; receiver: string; done: Promise<void> }>()
 
   constructor(settings: WebhookSettings, report: (outcome: DeliveryOutcome) => void) {
@@ -44,6 +44,11 @@ export class Deliveries {
     this.#running.set(job.job_id, { tenantId, receiver, done: this.#run(job, job.webhook.url) })
   }
 
+  /** The outcome that was reported for the job has been taken: until then its snapshot has the same try as due. */
+  settled(jobId: string): void {
+    this.#running.delete(jobId)
+  }
+
   /** Cuts off what is under way: the next owner makes these tries again. */
   async stop(): Promise<void> {
     this.#stop.abort()
@@ -58,7 +63,6 @@ export class Deliveries {
       if (this.#stop.signal.aborted) return
       failure = { reason: `internal: ${(error as Error).message}`, final: false }
     }
-    this.#running.delete(job.job_id)
     const at = Date.now()
     const again = failure && !failure.final ? this.#again(job, at) : null
     const event: JobEvent = { type: 'webhook-tried', error: failure?.reason ?? null, nextAttemptAt: again, at }

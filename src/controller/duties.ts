@@ -8,13 +8,19 @@ import { type Duty, deadline, duty, type JobEvent, timeoutError } from '../job/m
 import { type PlanningWorld, planJob } from '../job/plan.ts'
 import { sinkJob } from '../job/sink-job.ts'
 import { specOf } from './command-record.ts'
+import { Slots } from './slots.ts'
 import { type Destination, isRefusal, sweep } from './sweep.ts'
 
 /**
  * Jobs for which these are done at once. Each plan asks a database twice or more, and a thousand submissions may come in one
- * moment; after a long time without a controller as many jobs may be due to be swept.
+ * moment; after a long time without a controller as many jobs may be due to be swept. Who waits to try again holds no slot:
+ * jobs whose database is away keep no others from theirs.
  */
-const MOST_AT_ONCE: Partial<Record<Work, number>> = { plan: 8, sweep: 16 }
+const PLANS_AT_ONCE = 8
+const SWEEPS_AT_ONCE = 16
+/** How long a sweep that failed is left alone, twice as long each time: nobody waits for it. */
+const SWEEP_AGAIN_MS = 1_000
+const SWEEP_AGAIN_AT_MOST_MS = 300_000
 /** How long past its deadline a job may wait for a destination to say whether the result is visible. */
 const UNKNOWN_MS = 600_000
 
@@ -39,9 +45,14 @@ export class Duties {
   readonly #report: (outcome: DutyOutcome) => void
   readonly #log: Logger
   readonly #stop = new AbortController()
-  /** Job → what is being done for it. */
+  /** Job → what is being done for it, until its outcome has been taken. */
   readonly #running = new Map<string, RunningDuty>()
-  readonly #atOnce = new Map<Work, number>()
+  readonly #slots: Partial<Record<Work, Slots>> = {
+    plan: new Slots(PLANS_AT_ONCE),
+    sweep: new Slots(SWEEPS_AT_ONCE),
+  }
+  /** Job → how often its sweep has failed, and when it may be tried again. */
+  readonly #unswept = new Map<string, { readonly failures: number; readonly notBefore: number }>()
 
   constructor(world: (tenantId: string) => PlanningWorld, report: (outcome: DutyOutcome) => void, log: Logger) {
     this.#world = world
@@ -49,18 +60,24 @@ export class Duties {
     this.#log = log
   }
 
-  /** Starts a duty unless one is under way for the job, or too many of the kind are: then it is still due after an outcome. */
+  /** Starts a duty unless one is under way for the job, or its outcome is not taken yet: then it is still due after that. */
   start(job: JobSnapshot, duty: Work): void {
-    const others = this.#atOnce.get(duty) ?? 0
-    if (this.#running.has(job.job_id) || others >= (MOST_AT_ONCE[duty] ?? Number.POSITIVE_INFINITY)) return
-    this.#atOnce.set(duty, others + 1)
+    if (this.#running.has(job.job_id)) return
+    if (duty === 'sweep' && (this.#unswept.get(job.job_id)?.notBefore ?? 0) > Date.now()) return
     const stop = new AbortController()
     const done = this.#run(job, duty, AbortSignal.any([this.#stop.signal, stop.signal])).then((event) => {
-      this.#running.delete(job.job_id)
-      this.#atOnce.set(duty, (this.#atOnce.get(duty) ?? 1) - 1)
+      if (event?.type === 'swept') this.#unswept.delete(job.job_id)
       this.#report({ jobId: job.job_id, event })
     })
     this.#running.set(job.job_id, { duty, done, stop })
+  }
+
+  /**
+   * The outcome that was reported for the job has been taken. Until then its snapshot still has the duty as due, and starting
+   * it would do it a second time.
+   */
+  settled(jobId: string): void {
+    this.#running.delete(jobId)
   }
 
   /** The job has a new state: what is under way for it and not its duty any more is not tried again. */
@@ -80,15 +97,27 @@ export class Duties {
     const backoff = new Backoff(duty === 'finalise' ? Number.POSITIVE_INFINITY : OWN_PATIENCE_MS)
     for (;;) {
       try {
-        return await this.#perform(job, duty)
+        return await this.#inTurn(job, duty, stop)
       } catch (error) {
         if (stop.aborted) return null
+        if (duty === 'sweep') return this.#sweepFailed(job, error)
         // A result that could not be made visible until the deadline is taken back, or found to be visible after all.
         const goesOn = isPassing(error) || (duty === 'finalise' && isLate(job) && error instanceof ConnectorError)
         if (!goesOn || isLate(job, UNKNOWN_MS)) return this.#failure(job, duty, error)
         this.#log.warn({ jobId: job.job_id, duty, err: error }, 'a duty failed; trying again')
         if (!(await backoff.wait(stop))) return stop.aborted ? null : this.#failure(job, duty, error)
       }
+    }
+  }
+
+  /** A slot is held only while something is done. */
+  async #inTurn(job: JobSnapshot, duty: Work, stop: AbortSignal): Promise<NonNullable<DutyOutcome['event']>> {
+    const slots = this.#slots[duty]
+    await slots?.take(stop)
+    try {
+      return await this.#perform(job, duty)
+    } finally {
+      slots?.give()
     }
   }
 
@@ -130,11 +159,19 @@ export class Duties {
     }
   }
 
+  /** It is due again with a later tick. */
+  #sweepFailed(job: JobSnapshot, error: unknown): DutyOutcome['event'] {
+    if (isRefusal(error)) return { type: 'swept' }
+    const failures = (this.#unswept.get(job.job_id)?.failures ?? 0) + 1
+    const wait = Math.min(SWEEP_AGAIN_AT_MOST_MS, SWEEP_AGAIN_MS * 2 ** (failures - 1))
+    this.#unswept.set(job.job_id, { failures, notBefore: Date.now() + wait })
+    this.#log.warn({ jobId: job.job_id, err: error }, 'a finished job could not be swept; trying again later')
+    return null
+  }
+
   #failure(job: JobSnapshot, duty: Work, error: unknown): DutyOutcome['event'] {
     // What cannot be cleaned up must not keep the job's lanes for ever.
     if (duty === 'clean') return { type: 'cleaned' }
-    // It is due again at the next tick.
-    if (duty === 'sweep') return isRefusal(error) ? { type: 'swept' } : null
     if (duty === 'finalise' && isLate(job)) {
       const unknown = `whether the result is visible could not be found out: ${(error as Error).message}`
       return { type: 'failed', error: timeoutError(job, unknown), at: Date.now() }

@@ -56,10 +56,24 @@ test('no job has two tries at a time, and a place that is free again is used', a
   const jobs = ['a', 'b', 'c'].map((id) => finished(id, well.url(`/${id}`)))
   for (const job of [...jobs, ...jobs]) deliveries.start(job)
   await until(() => outcomes.length === 2)
+  for (const { jobId } of outcomes) deliveries.settled(jobId)
   expect(well.received.map(({ path }) => path).sort()).toEqual(['/a', '/b'])
   deliveries.start(jobs[2] as JobSnapshot)
   await until(() => outcomes.length === 3)
   expect(well.received).toHaveLength(3)
+})
+
+test('a try whose outcome has not been taken is not made again, as its job does not say yet that it was made', async () => {
+  const job = finished('a', well.url('/'))
+  deliveries.start(job)
+  await until(() => outcomes.length === 1)
+  deliveries.start(job)
+  deliveries.start(finished('b', well.url('/')))
+  await until(() => outcomes.length === 2)
+  expect(outcomes.map(({ jobId }) => jobId)).toEqual(['a', 'b'])
+  deliveries.settled('a')
+  deliveries.start(job)
+  await until(() => outcomes.length === 3)
 })
 
 test('stopping cuts off what is under way, and counts it for nothing', async () => {

@@ -6,21 +6,24 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import pg from 'pg'
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Sink } from '../../connectors/connector.ts'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { ConnectorError, type Sink } from '../../connectors/connector.ts'
 import { type Connectors, openConnectors } from '../../connectors/index.ts'
 import { quoteText } from '../../connectors/postgres/identifiers.ts'
 import { Duties, type DutyOutcome, type Work } from '../../src/controller/duties.ts'
 import type { JobEvent } from '../../src/job/machine.ts'
+import type { PlanningWorld } from '../../src/job/plan.ts'
 import { sinkJob } from '../../src/job/sink-job.ts'
 import { BARE_OUTPUT, type JobOutput, type JobSnapshot } from '../../topics/jobs.ts'
 import { freshDatabase } from '../harness/servers.ts'
+import { until } from '../harness/until.ts'
 import { running } from '../job/snapshots.ts'
 
 let connectors: Connectors
 let database: pg.Client
 let directory: string
 let duties: Duties
+const log = pino({ level: 'silent' })
 const outcomes = new Map<string, (event: DutyOutcome['event']) => void>()
 
 beforeAll(async () => {
@@ -29,15 +32,25 @@ beforeAll(async () => {
   await database.connect()
   directory = mkdtempSync(join(tmpdir(), 'scoreline-duties-'))
   connectors = openConnectors({
-    connections: { warehouse: url },
+    connections: { warehouse: url, away: 'postgres://nobody@127.0.0.1:1/nowhere' },
     outputRoots: [`${pathToFileURL(directory).href}/`],
     s3: { endpoint: null, region: 'us-east-1' },
     kafka: { brokers: [], topicPrefix: '', registryUrl: null },
   })
-  const world = { ...connectors, findModel: async () => undefined, maxInputRows: 1, webhookProblems: async () => [] }
-  const report = ({ jobId, event }: DutyOutcome): void => outcomes.get(jobId)?.(event)
-  duties = new Duties(() => world, report, pino({ level: 'silent' }))
+  const report = ({ jobId, event }: DutyOutcome): void => {
+    duties.settled(jobId)
+    outcomes.get(jobId)?.(event)
+  }
+  duties = new Duties(world, report, log)
 })
+
+/** Models of the tenant `away` are not to be had for now; of others there are none. */
+function world(tenantId: string): PlanningWorld {
+  const findModel = async (): Promise<undefined> => {
+    if (tenantId === 'away') throw new ConnectorError('store_unavailable', 'not now', { retriable: true })
+  }
+  return { ...connectors, findModel, maxInputRows: 1, webhookProblems: async () => [] }
+}
 
 afterAll(async () => {
   await duties.stop()
@@ -163,4 +176,65 @@ test('what is not the job’s duty any more is not tried again', async () => {
   await database.query(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)
   expect(await given).toBeNull()
   await database.query('SELECT pg_advisory_unlock_all()')
+})
+
+describe('what is due', () => {
+  let taken: DutyOutcome[]
+  let own: Duties
+  beforeEach(() => {
+    taken = []
+    own = new Duties(world, (outcome) => taken.push(outcome), log)
+  })
+  afterEach(async () => {
+    vi.useRealTimers()
+    await own.stop()
+  })
+
+  const submitted = (id: string, tenantId: string): JobSnapshot =>
+    running({
+      job_id: id,
+      tenant_id: tenantId,
+      status: 'submitted',
+      plan: null,
+      started_at: null,
+      outputs: [table(id)],
+    })
+  const failed = (id: string, connection: string): JobSnapshot =>
+    running({ job_id: id, status: 'failed', outputs: [{ ...table(id), connection }] })
+
+  test('is not done again before its outcome is taken, as the job does not say yet that it was done', async () => {
+    const job = submitted('once', 'acme')
+    own.start(job, 'plan')
+    await until(() => taken.length === 1)
+    own.start(job, 'plan')
+    own.start(submitted('next', 'acme'), 'plan')
+    await until(() => taken.length === 2)
+    expect(taken.map(({ jobId }) => jobId)).toEqual(['once', 'next'])
+    own.settled('once')
+    own.start(job, 'plan')
+    await until(() => taken.length === 3)
+  })
+
+  test('any number of plans that wait to be tried again keep no other from being made', async () => {
+    for (let i = 0; i < 40; i++) own.start(submitted(`away-${i}`, 'away'), 'plan')
+    own.start(submitted('well', 'acme'), 'plan')
+    await until(() => taken.length > 0)
+    expect(taken).toMatchObject([{ jobId: 'well', event: { type: 'failed' } }])
+  })
+
+  test('a sweep that fails waits for a later tick, and holds nobody up', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const away = Array.from({ length: 20 }, (_, i) => failed(`away-${i}`, 'away'))
+    for (const job of away) own.start(job, 'sweep')
+    own.start(failed('well', 'warehouse'), 'sweep')
+    await until(() => taken.length === 21)
+    expect(taken.filter(({ event }) => event !== null)).toEqual([{ jobId: 'well', event: { type: 'swept' } }])
+    for (const { jobId } of taken) own.settled(jobId)
+    for (const job of away) own.start(job, 'sweep')
+    vi.setSystemTime(Date.now() + 1_000)
+    own.start(failed('away-0', 'away'), 'sweep')
+    await until(() => taken.length === 22)
+    await own.stop()
+    expect(taken.slice(21)).toEqual([{ jobId: 'away-0', event: null }])
+  })
 })
