@@ -46,11 +46,7 @@ describe('parseCommand', () => {
       { ...SUBMIT, type: 'pause' },
       'type: expected submit, cancel, schedule or unschedule, got "pause"',
     ],
-    [
-      'no type',
-      { tenant_id: 'acme', job: BODY },
-      'type: expected submit, cancel, schedule or unschedule, got undefined',
-    ],
+    ['no type', { tenant_id: 'acme', job: BODY }, 'type: expected submit, cancel, schedule or unschedule, got nothing'],
     ['no job', { ...SUBMIT, job: undefined }, 'job: expected an object'],
     ['a job as text', { ...SUBMIT, job: JSON.stringify(BODY) }, 'job: expected an object'],
     ['a key that is no text', { ...SUBMIT, idempotency_key: 5 }, 'idempotency_key'],
