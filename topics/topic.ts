@@ -24,6 +24,12 @@ export const CONTROL_PARTITIONS = 12
  */
 export const LANES = 16
 
+/**
+ * For one large record, e.g. of a job with a long query and many columns: brokers' own 1 MiB is close to that. Topics that are
+ * there already keep what they have.
+ */
+const CONTROL_MESSAGE_BYTES = String(4 * 1024 * 1024)
+
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 
@@ -38,13 +44,19 @@ export function compactedTopic(name: string): TopicSpec {
       'segment.ms': String(HOUR_MS),
       'segment.bytes': String(16 * 1024 * 1024),
       'min.cleanable.dirty.ratio': '0.2',
+      'max.message.bytes': CONTROL_MESSAGE_BYTES,
     },
   }
 }
 
 /** A control topic that forgets after `days`. */
 export function expiringTopic(name: string, days: number): TopicSpec {
-  return { name, partitions: CONTROL_PARTITIONS, cleanup: 'delete', config: { 'retention.ms': String(days * DAY_MS) } }
+  return {
+    name,
+    partitions: CONTROL_PARTITIONS,
+    cleanup: 'delete',
+    config: { 'retention.ms': String(days * DAY_MS), 'max.message.bytes': CONTROL_MESSAGE_BYTES },
+  }
 }
 
 /**

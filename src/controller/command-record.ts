@@ -1,6 +1,7 @@
 // Reads a record of commands.v1: what any producer may have written. Pure.
 import type { Command, CommandPlan, SubmitCommand } from '../../topics/commands.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
+import { cut, MESSAGE_CHARS } from '../cut.ts'
 import { jobIdOfKey, jobIdOfRecord, requestHash } from '../job/identity.ts'
 import { NO_ROWS } from '../job/machine.ts'
 import type { Planned } from '../job/plan.ts'
@@ -106,7 +107,7 @@ export function newJob(
     error: refused
       ? {
           code: 'invalid_request',
-          message: parsed.problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; '),
+          message: cut(parsed.problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; '), MESSAGE_CHARS),
         }
       : null,
     webhook: spec.webhook && newWebhook(spec.webhook),
@@ -136,7 +137,7 @@ export function specOf(job: JobSnapshot): JobSpec {
 function unreadableSpec(body: unknown): JobSpec {
   const { model_id } = body as { model_id?: unknown }
   return {
-    modelId: typeof model_id === 'string' ? model_id : '',
+    modelId: typeof model_id === 'string' ? cut(model_id, 200) : '',
     modelVersion: null,
     input: { source: 'sql', query: '', connection: '', key_column: null },
     outputs: [],

@@ -2,6 +2,7 @@
 // letter with the reason. None is left over and none stops the ones behind it.
 import { type Command, commandsTopic } from '../../topics/commands.ts'
 import { type DeadLetter, deadLettersTopic } from '../../topics/dead-letters.ts'
+import { cut, MESSAGE_CHARS } from '../cut.ts'
 import { type CommandKeys, SERVICE, SIGNATURE_HEADER, type Signer, signerOf } from '../job/command-signature.ts'
 import { isScheduled } from '../job/schedule.ts'
 import { parseJob } from '../job/spec.ts'
@@ -16,6 +17,10 @@ import type { ScheduleBook } from './schedule-book.ts'
 
 /** Says of a record that was forwarded where it came from: `topic/partition/offset`. */
 const ORIGIN_HEADER = 'scoreline-origin'
+
+/** What a dead letter shows of a command: the record itself may be as large as any, and the letter says where it is. */
+const CONTENT_CHARS = 256_000
+const KEY_CHARS = 1_000
 
 export interface Books {
   readonly book: JobBook
@@ -147,20 +152,21 @@ function deadCommand(
   reason: string,
   at: number,
 ): OutgoingRecord {
+  const content = contentOf(record.value, decoded)
   const letter: DeadLetter = {
     kind: 'command',
-    reason,
-    tenant_id: tenantId,
+    reason: cut(reason, MESSAGE_CHARS),
+    tenant_id: tenantId && cut(tenantId, KEY_CHARS),
     job_id: null,
     id: placeOf(origin),
-    content: contentOf(record.value, decoded),
+    content: content && cut(content, CONTENT_CHARS),
     origin: { ...origin, offset: String(origin.offset) },
     at: new Date(at).toISOString(),
   }
   return {
     topic: deadLettersTopic,
     partition: origin.partition,
-    key: record.key?.toString() ?? '',
+    key: cut(record.key?.toString() ?? '', KEY_CHARS),
     value: Buffer.from(JSON.stringify(letter)),
   }
 }

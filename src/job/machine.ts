@@ -16,6 +16,7 @@ import {
   type JobWait,
   type Pool,
 } from '../../topics/jobs.ts'
+import { cut, MESSAGE_CHARS } from '../cut.ts'
 import { type WebhookTry, webhookAtEnd, webhookTried } from './webhook.ts'
 
 export type JobEvent =
@@ -196,11 +197,26 @@ export function laterRows(before: readonly bigint[], now: readonly bigint[]): bi
 }
 
 function fail(job: JobSnapshot, error: JobError, at: number): JobSnapshot {
-  return { ...job, status: 'failed', error, waiting_for: null, finished_at: BigInt(at) }
+  return {
+    ...job,
+    status: 'failed',
+    error: shortened(error, MESSAGE_CHARS),
+    waiting_for: null,
+    finished_at: BigInt(at),
+  }
 }
 
 function tried(job: JobSnapshot, { error, at }: { error: JobError; at: number }): JobSnapshot {
-  return { ...job, failed_attempts: [...job.failed_attempts, { ...error, attempt: job.attempt, at: BigInt(at) }] }
+  const failed = { ...shortened(error, ATTEMPT_MESSAGE_CHARS), attempt: job.attempt, at: BigInt(at) }
+  return { ...job, failed_attempts: [...job.failed_attempts, failed] }
+}
+
+/** A job may have a hundred of these, and its snapshot must fit in one record. */
+const ATTEMPT_MESSAGE_CHARS = 2_000
+
+/** Messages of databases may quote the whole query. */
+function shortened(error: JobError, chars: number): JobError {
+  return { ...error, message: cut(error.message, chars) }
 }
 
 function anotherAttempt(job: JobSnapshot, why: { error: JobError; at: number }): JobSnapshot {

@@ -6,6 +6,7 @@ import { Settings } from 'typebox/system'
 import type { Problem } from '../../connectors/connector.ts'
 import type { JobConfig, JobInput, JobOutput } from '../../topics/jobs.ts'
 import { LANES } from '../../topics/topic.ts'
+import { cut } from '../cut.ts'
 import { filledIn, OutputRequest, outputProblems, placeOf } from './output-spec.ts'
 import { ScheduleRequest, scheduleProblems } from './schedule-spec.ts'
 import { WebhookRequest, type WebhookSpec, webhookSpec, webhookUrlProblems } from './webhook-spec.ts'
@@ -198,8 +199,7 @@ function shown(body: unknown, pointer: string): string {
 
 /** A value of any size and depth as an error message shows it. */
 export function shownValue(value: unknown): string {
-  const text = jsonText(value)
-  return text.length > 100 ? `${text.slice(0, 100)}…` : text
+  return cut(jsonText(value), 100)
 }
 
 function jsonText(value: unknown): string {

@@ -1,5 +1,6 @@
 // A transactional producer with a fixed id: opening it fences whoever held the id before, so of two owners of one
 // partition only the newer can write.
+import { inBatches } from './batches.ts'
 import type { KafkaClient } from './client.ts'
 import { byTopic, type OutgoingRecord } from './producer.ts'
 
@@ -47,7 +48,8 @@ export async function openTransactionalWriter(
     write: async (records, consumed) => {
       const transaction = await producer.transaction()
       try {
-        if (records.length) await transaction.sendBatch({ acks: -1, topicMessages: byTopic(client, records) })
+        for (const batch of inBatches(records))
+          await transaction.sendBatch({ acks: -1, topicMessages: byTopic(client, batch) })
         if (consumed) {
           const { groupId: consumerGroupId, topic, partition, offset } = consumed
           const topics = [{ topic, partitions: [{ partition, offset: String(offset) }] }]
