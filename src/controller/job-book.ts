@@ -1,7 +1,7 @@
 // The jobs of one partition, and what has changed since they were last written. All decisions of the controller happen
 // here, on plain data: commands, ledger entries, outcomes of duties and the clock go in, snapshots come out.
 import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
-import type { JobSnapshot } from '../../topics/jobs.ts'
+import { type JobSnapshot, jobCodec } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'
@@ -113,7 +113,8 @@ export class JobBook {
     }
     // A plan is the API's own; one that cannot be for this job came from somebody else, and the job is planned here.
     const planned = command.plan?.output_columns.length === job.outputs.length ? plannedByApi(command.plan) : null
-    this.#put(planned ? next(job, { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion }) : job)
+    const ready = planned && next(job, { type: 'planned', plan: planned.plan, modelVersion: planned.modelVersion })
+    this.#put(ready && isWritable(ready) ? ready : job)
     return null
   }
 
@@ -222,5 +223,15 @@ export class JobBook {
     else this.#jobs.delete(jobId)
     if (job?.webhook?.state === 'pending') this.#undelivered.add(jobId)
     else this.#undelivered.delete(jobId)
+  }
+}
+
+/** Whether the snapshot can be written down: a plan that came along may hold anything. */
+function isWritable(job: JobSnapshot): boolean {
+  try {
+    jobCodec.encode(job)
+    return true
+  } catch {
+    return false
   }
 }

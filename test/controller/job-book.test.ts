@@ -7,7 +7,7 @@ import { isActive } from '../../src/job/machine.ts'
 import { type LivePools, livePools } from '../../src/job/pools.ts'
 import { newWebhook } from '../../src/job/webhook.ts'
 import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
-import { BARE_OUTPUT, isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
+import { BARE_OUTPUT, isTerminal, type JobSnapshot, jobCodec } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import type { WorkerHeartbeat } from '../../topics/workers.ts'
 import { entry, PLAN, running, submitted } from '../job/snapshots.ts'
@@ -87,6 +87,17 @@ describe('commands', () => {
     expect(book.command(submit('k1', 'other', { ...BODY, model_id: 'x' }), ORIGIN, 5_000)).toBeNull()
     expect(book.open()).toHaveLength(2)
   })
+
+  test.each([{ query_columns: [5] }, { scored_columns: [null] }, { output_columns: [[7]] }, { model_version: 3e9 }])(
+    'a plan that cannot be written down, as %j, is made again',
+    (fault) => {
+      const command = { ...submit('k1'), plan: { ...API_PLAN, ...fault } } as SubmitCommand
+      expect(book.command(command, ORIGIN, 5_000)).toBeNull()
+      const [job] = book.takeChanges()
+      expect(job).toMatchObject({ status: 'submitted', plan: null, model_version: null })
+      expect(() => jobCodec.encode(job as JobSnapshot)).not.toThrow()
+    },
+  )
 
   test('a body that is refused is a failed job that nothing starts, plan or not', () => {
     expect(book.command(submit('k1', 'acme', { model_id: 'churn' }), ORIGIN, 5_000)).toBeNull()
