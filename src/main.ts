@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
 import { createKafkaClient } from './kafka/client.ts'
 import { ensureTopics } from './kafka/topic-admin.ts'
-import { type ProcessContext, type RunningRole, runRole } from './process.ts'
+import { endWithSupervisor, type ProcessContext, type RunningRole, runRole } from './process.ts'
 import { superviseAll } from './supervisor.ts'
 
 /** Each role is loaded only by the process that runs it: the scorer's runtime alone is 60 MB. */
@@ -22,6 +22,7 @@ async function main(what: string | undefined): Promise<void> {
   const config = readConfig(process.env)
   const log = pino({ level: config.logLevel, base: { role: what, pid: process.pid } })
   if (what === 'all') return runAll(config)
+  endWithSupervisor()
   const load = what === undefined ? undefined : ROLE_STARTERS[what]
   if (!load)
     throw new ConfigError([

@@ -103,13 +103,21 @@ async function scorerMeans({ scorerPool, scorerProviders }: Config) {
   return { pool: scorerPool, providers: scorerProviders, devices: await devicesOf(scorerProviders) }
 }
 
-/** Resolves at SIGTERM or SIGINT. A supervisor that is gone without a word ends the process at once, like a crash. */
+/**
+ * Ends the process at once, like a crash, when its supervisor is gone without a word. To be called before anything is
+ * waited for: a supervisor may go while its children start.
+ */
+export function endWithSupervisor(): void {
+  process.once('disconnect', () => process.exit(1))
+  if (process.connected === false) process.exit(1)
+}
+
+/** Resolves at SIGTERM or SIGINT. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve())
     // Under a supervisor Ctrl-C reaches the whole terminal group; the supervisor then orders the stop with SIGTERM.
     if (process.send) process.on('SIGINT', () => {})
     else process.once('SIGINT', () => resolve())
-    process.once('disconnect', () => process.exit(1))
   })
 }
