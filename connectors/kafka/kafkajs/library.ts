@@ -4,6 +4,7 @@
 // its types takes it from here (a test says so): where something else had loaded it first, it would stay as it is.
 import { createRequire } from 'node:module'
 import { groupMessages } from './encoded-messages.ts'
+import { type ClusterPrototype, seekCoordinatorsPatiently } from './patient-coordinator.ts'
 import { type GroupPrototype, joinPatiently } from './patient-join.ts'
 import { type ProduceRequest, planProduce } from './produce-request.ts'
 import { frame, type Request } from './request-frame.ts'
@@ -31,6 +32,7 @@ if (!require.cache[user]) {
   replace('kafkajs/src/producer/groupMessagesPerPartition.js', groupMessages)
   replace(PRODUCE, produce)
   replace('kafkajs/src/protocol/request.js', frame)
+  seekCoordinatorsPatiently((require('kafkajs/src/cluster/index.js') as { prototype: ClusterPrototype }).prototype)
   joinPatiently((require('kafkajs/src/consumer/consumerGroup.js') as { prototype: GroupPrototype }).prototype)
 }
 
