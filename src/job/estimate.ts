@@ -11,7 +11,7 @@ export interface PastRun {
 const FIXED_MS = 500
 const ROW_MS = 1 / 200
 /** How far from that it may well be: a slow store; a model ten times as slow. */
-const FIXED_SPREAD_MS = 1_000
+const FIXED_SPREAD_MS = 1_500
 const ROW_SPREAD_MS = 10 * ROW_MS
 /** What takes longer than this is not fixed part any more, so its rows are that slow. */
 const LONGEST_FIXED_MS = 2_000

@@ -22,6 +22,11 @@ export function totals(job: JobSnapshot, entries: Iterable<ProgressEntry>): Tota
   }
   // Scorers know failed rows first; sinks know them exactly, for a scorer that crashed may have lost count.
   for (const failed of failedAtSinks) if (failed > sum.failed_rows) sum.failed_rows = failed
+  // What a sink has was scored, also when its scorer's report comes later, even after the job's end.
+  for (const [output, rows] of written.entries()) {
+    const scored = rows + (failedAtSinks[output] ?? 0n)
+    if (scored > sum.processed_rows) sum.processed_rows = scored
+  }
   sum.written_rows = written.reduce((least, rows) => (rows < least ? rows : least), written[0] ?? 0n)
   return { ...sum, output_rows: written }
 }
@@ -109,8 +114,10 @@ export function estimatedCompletion(
 ): number | null {
   if (isTerminal(job.status) || job.started_at === null) return null
   if (rowsPerSecond <= 0) {
+    if (job.processed_rows > 0n) return null
     const expected = Number(job.started_at) + expectedMs
-    return job.processed_rows === 0n && expected > now ? expected : null
+    // Late already and nothing is scored: all of it is still ahead.
+    return expected > now ? expected : now + expectedMs
   }
   const left = Number((job.plan?.total_rows ?? 0n) - job.processed_rows)
   return now + (Math.max(0, left) / rowsPerSecond) * 1000
