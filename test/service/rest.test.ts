@@ -399,10 +399,11 @@ describe('what there is to read', () => {
       expect(after.get(`scoreline_consumer_lag{group="${group}",topic="${topic}"}`)).toBeGreaterThanOrEqual(0)
   })
 
-  test('/docs is a page, / leads to it, /docs/json describes every route', async () => {
-    const page = await service.request('/docs')
-    expect([page.status, page.headers.get('content-type')]).toEqual([200, expect.stringContaining('text/html')])
-    expect((await fetch(service.url, { redirect: 'manual' })).headers.get('location')).toBe('/docs')
+  test('/ and /docs are pages, /docs/json describes every route', async () => {
+    for (const path of ['/', '/docs']) {
+      const page = await service.request(path)
+      expect([page.status, page.headers.get('content-type')]).toEqual([200, expect.stringContaining('text/html')])
+    }
 
     const { status, body } = await service.request('/docs/json')
     expect(status).toBe(200)
@@ -433,6 +434,7 @@ describe('what there is to read', () => {
         'get /api/v1/inference/batch/{job_id}/first-rows',
         'get /api/v1/inference/batch/{job_id}/request',
         'get /api/v1/workers',
+        'get /api/v1/kafka/topics',
         'get /livez',
         'get /readyz',
         'get /metrics',
