@@ -26,7 +26,7 @@ export class EncodedMessages {
     return undefined
   }
 
-  /** Called by the module that `groupMessages` replaces, if that is in place still. */
+  /** Called by kafkajs' own `producer/sendMessages`, if that is in place still. */
   reduce(): never {
     throw new Error(
       'kafkajs was loaded before its modules were replaced: import connectors/kafka/kafkajs/library.ts first',
@@ -34,7 +34,7 @@ export class EncodedMessages {
   }
 }
 
-/** What kafkajs gives its `producer/groupMessagesPerPartition`. */
+/** Messages to a topic, and what says which partition each goes to. */
 export interface Ungrouped {
   readonly topic: string
   readonly partitionMetadata: readonly object[]
@@ -42,7 +42,7 @@ export interface Ungrouped {
   readonly partitioner: (of: { topic: string; partitionMetadata: readonly object[]; message: Message }) => number
 }
 
-/** Takes the place of that module, which copies a partition's messages once for each message that it adds. */
+/** kafkajs' `producer/groupMessagesPerPartition` copies a partition's messages once for each message that it adds. */
 export function groupMessages({
   topic,
   partitionMetadata,

@@ -1,13 +1,14 @@
-// The Kafka client library, with three of its modules replaced before it loads them: how messages are sorted by partition, how the
-// body of a Produce request is built, and how a request is framed. The bytes are the same, with one copy instead of ten, and
-// records that are encoded already can be sent. Besides, it joins groups with patience. Whatever needs more of the library than
-// its types takes it from here (a test says so): where something else had loaded it first, it would stay as it is.
+// The Kafka client library, with three of its modules replaced before it loads them: how messages are sent to several brokers, how
+// the body of a Produce request is built, and how a request is framed. A retry writes nothing twice and leaves nothing out; the
+// bytes are the same, with one copy instead of ten, and records that are encoded already can be sent. Besides, it finds coordinators and joins groups with
+// patience. Whatever needs more of the library than its types takes it from here (a test says so): where something else had
+// loaded it first, it would stay as it is.
 import { createRequire } from 'node:module'
-import { groupMessages } from './encoded-messages.ts'
 import { type ClusterPrototype, seekCoordinatorsPatiently } from './patient-coordinator.ts'
-import { type GroupPrototype, joinPatiently } from './patient-join.ts'
+import { type GroupPrototype, joinPatiently, type RunnerPrototype } from './patient-join.ts'
 import { type ProduceRequest, planProduce } from './produce-request.ts'
 import { frame, type Request } from './request-frame.ts'
+import { createSendMessages } from './send-messages.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -29,11 +30,13 @@ function replace(module: string, exports: unknown): void {
 // What takes the module that frames requests when it is loaded, and keeps it.
 const user = require.resolve('kafkajs/src/network/connection.js')
 if (!require.cache[user]) {
-  replace('kafkajs/src/producer/groupMessagesPerPartition.js', groupMessages)
+  replace('kafkajs/src/producer/sendMessages.js', createSendMessages)
   replace(PRODUCE, produce)
   replace('kafkajs/src/protocol/request.js', frame)
   seekCoordinatorsPatiently((require('kafkajs/src/cluster/index.js') as { prototype: ClusterPrototype }).prototype)
-  joinPatiently((require('kafkajs/src/consumer/consumerGroup.js') as { prototype: GroupPrototype }).prototype)
+  const group = require('kafkajs/src/consumer/consumerGroup.js') as { prototype: GroupPrototype }
+  const runner = require('kafkajs/src/consumer/runner.js') as { prototype: RunnerPrototype }
+  joinPatiently(group.prototype, runner.prototype)
 }
 
 const kafkajs = require('kafkajs') as typeof import('kafkajs')

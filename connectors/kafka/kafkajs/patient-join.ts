@@ -8,6 +8,12 @@ export interface GroupPrototype {
   joinAndSync(): Promise<void>
 }
 
+/** What of kafkajs' runner, which works for one consumer group until it is stopped. */
+export interface RunnerPrototype {
+  readonly consumerGroup: GroupPrototype
+  stop(): Promise<void>
+}
+
 /** On top of what the library waits by itself for brokers and coordinators that cannot be found. */
 const PATIENCE_MS = 60_000
 const PAUSE_MS = 200
@@ -15,8 +21,15 @@ const PAUSE_MS = 200
 /** Error that makes the library's runner restart the consumer, which begins with a join. */
 const RESTARTED_BY = 'KafkaJSNoBrokerAvailableError'
 
-export function joinPatiently(group: GroupPrototype): void {
+export function joinPatiently(group: GroupPrototype, runner: RunnerPrototype): void {
   const { joinAndSync } = group
+  const { stop } = runner
+  // Whoever stops a consumer waits for its join; with the brokers away that must not be all our patience.
+  const stopped = new WeakSet<GroupPrototype>()
+  runner.stop = function (this: RunnerPrototype): Promise<void> {
+    stopped.add(this.consumerGroup)
+    return stop.call(this)
+  }
   group.joinAndSync = async function (this: GroupPrototype): Promise<void> {
     const until = Date.now() + PATIENCE_MS
     for (;;) {
@@ -27,6 +40,7 @@ export function joinPatiently(group: GroupPrototype): void {
         if (!retriable || name === RESTARTED_BY) throw error
         if (Date.now() > until) throw Object.assign(error as Error, { name: RESTARTED_BY })
         await pause(PAUSE_MS)
+        if (stopped.has(this)) throw error
       }
     }
   }
