@@ -60,17 +60,24 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
 
 /**
  * A sink that died after it committed a lane's end, and before the ledger knew of it, left no record that would remind
- * anybody: so whoever takes the lane over asks what is durable, and says it again.
+ * anybody: so whoever takes the lane over asks what is durable, and says it again. Nothing is read of the lane before that,
+ * so all jobs together have the patience of one: what is not told now is told when there is something to write.
  */
 async function tellAgain(lane: Lane, state: LaneState, context: ProcessContext): Promise<void> {
+  const backoff = new Backoff(SHARED_PATIENCE_MS)
   for (const job of context.views.activeJobs()) {
     if (job.status !== 'running' || !job.lanes.includes(lane.partition)) continue
-    for (const output of outputsOf(job, state.kind)) await tellAgainOf(job, output, lane, context)
+    for (const output of outputsOf(job, state.kind)) await tellAgainOf(job, output, lane, backoff, context)
   }
 }
 
-async function tellAgainOf(job: JobSnapshot, output: number, lane: Lane, context: ProcessContext): Promise<void> {
-  const backoff = new Backoff(SHARED_PATIENCE_MS)
+async function tellAgainOf(
+  job: JobSnapshot,
+  output: number,
+  lane: Lane,
+  backoff: Backoff,
+  context: ProcessContext,
+): Promise<void> {
   for (;;) {
     try {
       const laneJob = await LaneJob.open(job, output, lane, context)
@@ -194,6 +201,8 @@ async function settle(
     )
     if (!patient && !lane.ended && !isOver(job, context)) {
       state.broken.add(keyOf(job))
+      // Its patience is used up, not that of the jobs behind it.
+      backoff.reset()
       await new Ledger(context, job, 'sink', lane.partition).fail({
         code: failure.code,
         message: failure.message,
