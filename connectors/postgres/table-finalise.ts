@@ -14,6 +14,14 @@ import { stagingMissing } from './table-lane.ts'
 /** A deadline that is here does not mean that nothing may be tried at all. */
 const MIN_STATEMENT_MS = 1_000
 
+/** Of the transaction; without a deadline it is not set. */
+const END_SETTING = 'scoreline.end_by'
+
+/** A longer statement is cancelled, also one that waits for a lock. 0 would be no limit. */
+const TIME_LEFT = `SELECT set_config('statement_timeout', greatest(1, ceil(1000 * extract(epoch FROM
+ nullif(current_setting('${END_SETTING}', true), '')::timestamptz - clock_timestamp())))::bigint::text, true) AS time_left
+ WHERE nullif(current_setting('${END_SETTING}', true), '') IS NOT NULL`
+
 interface State {
   result: SinkResult | null
   staged: { rows: bigint; bytes: bigint; doneLanes: number; attempts: number[] }
@@ -35,7 +43,10 @@ export async function finaliseTable(
     return state.result
   }
   requireComplete(job, state, rows)
-  if (job.output.mode === 'upsert') await requireSoundKeys(client, job, target)
+  if (job.output.mode === 'upsert') {
+    await client.query(TIME_LEFT)
+    await requireSoundKeys(client, job, target)
+  }
   const arrive = await arrival(client, job, target, state)
   const result: SinkResult = { rows, bytes: state.staged.bytes, location: displayTable(target) }
   const statements = [
@@ -49,7 +60,7 @@ export async function finaliseTable(
     ),
     'COMMIT',
   ]
-  await client.query(statements.join(';\n')).catch((error: unknown) => {
+  await client.query(inTime(statements)).catch((error: unknown) => {
     throw refusal(error, job, target)
   })
   return result
@@ -86,8 +97,8 @@ async function requireUnharmed(
   target: TableName,
 ): Promise<{ referenced: boolean }> {
   if (mode === 'append') return { referenced: false }
-  const lock = mode === 'overwrite' ? `LOCK TABLE ${quoteTable(target)} IN SHARE ROW EXCLUSIVE MODE;\n` : ''
-  const results = [await client.query<Dependants>(lock + dependantsQuery(target))].flat()
+  const lock = mode === 'overwrite' ? [`LOCK TABLE ${quoteTable(target)} IN SHARE ROW EXCLUSIVE MODE`] : []
+  const results = [await client.query<Dependants>(inTime([...lock, dependantsQuery(target)]))].flat()
   const dependants = results.at(-1)?.rows[0] as Dependants
   const [problem] = dependantProblems(target, mode, dependants)
   if (problem) throw new ConnectorError(problem.code, problem.detail, { retriable: false })
@@ -103,8 +114,6 @@ async function lockAndLook(
 ): Promise<State> {
   const [schema, table] = [quoteText(target.schema), quoteText(target.table)]
   const statements = [
-    'BEGIN',
-    giveUpBy(endBy),
     lockStatement(`job ${job.resultId}`),
     lockStatement(`target ${quoteTable(target)}`),
     `SELECT rows, bytes, location FROM ${RESULTS} WHERE job_id = ${quoteText(job.resultId)}`,
@@ -117,8 +126,10 @@ async function lockAndLook(
    AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = ${schema})) AS relkind, (${defaultGrants(target)}) AS grants`,
   ]
   // Several statements in one text give several results; pg's types do not know.
-  const results = (await client.query(statements.join(';\n'))) as unknown as pg.QueryResult[]
-  const [result, sums, attempts, look] = results.slice(-4).map((each) => each.rows)
+  const text = ['BEGIN', giveUpBy(endBy), inTime(statements)].join(';\n')
+  const results = (await client.query(text)) as unknown as pg.QueryResult[]
+  const answers = results.filter(({ fields }) => fields[0]?.name !== 'time_left')
+  const [result, sums, attempts, look] = answers.slice(-4).map((each) => each.rows)
   const done = result?.[0]
   const sum = sums?.[0]
   return {
@@ -133,11 +144,17 @@ async function lockAndLook(
   }
 }
 
-/** Locks that others hold, or a statement that takes its time: at the deadline the server itself ends the transaction. */
+/** Notes when the transaction must be over, by the server's clock: at the deadline the server itself ends it. */
 function giveUpBy(endBy: number | undefined): string {
   if (endBy === undefined) return 'SELECT'
   const ms = Math.max(MIN_STATEMENT_MS, Math.ceil(endBy - Date.now()))
-  return `SELECT set_config('lock_timeout', least(${ms}, 60000)::text, true), set_config('statement_timeout', ${ms}::text, true)`
+  return `SELECT set_config('${END_SETTING}', (clock_timestamp() + interval '${ms} milliseconds')::text, true),
+ set_config('lock_timeout', least(${ms}, 60000)::text, true)`
+}
+
+/** The statements, each with the time that is left when it begins: `statement_timeout` is of one statement, not of all. */
+function inTime(statements: readonly string[]): string {
+  return statements.flatMap((statement) => [TIME_LEFT, statement]).join(';\n')
 }
 
 /** The default privileges of the target's schema, as GRANTs: a staging table was made in another schema, and has not got them. */

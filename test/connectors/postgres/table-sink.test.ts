@@ -124,6 +124,23 @@ test('a constraint of the target that the rows break leaves the old rows and say
   expect(await leftovers(job)).toEqual([])
 })
 
+test('statements that each end in time, and not together, are rolled back at the deadline', async () => {
+  await client.query(`
+CREATE TABLE slow (id bigint, score float8); INSERT INTO slow VALUES (-1, 0);
+CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.8); RETURN NULL; END';
+CREATE TRIGGER dawdle AFTER DELETE OR INSERT ON slow FOR EACH STATEMENT EXECUTE FUNCTION dawdle()`)
+  const job = jobInto('slow')
+  await sink.prepare(job)
+  const lane = await sink.openLane(job, 0)
+  await lane.write([chunk(0)])
+  await lane.end()
+  const late = sink.finalise(job, 10n, Date.now() + 1_200)
+  await expect(late).rejects.toMatchObject({ message: expect.stringMatching(/statement timeout/) })
+  expect(await ids('slow')).toEqual([-1])
+  await sink.finalise(job, 10n)
+  expect(await ids('slow')).toEqual(upTo(10))
+})
+
 test('a write that the server refuses before it reads the data leaves the connection in order', async () => {
   const columns: Column[] = [{ name: 't', kind: 'utf8' }]
   const job = tableJob(tableOutput('refused'), columns, { chunkRows: 1 })
