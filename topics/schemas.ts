@@ -28,10 +28,10 @@ export function recordedSchemas(): ReadonlyMap<string, string> {
 
 /** The schema that has this fingerprint, if this process knows it: from its own files, or from schemas.v1. */
 export function schemaOf(fingerprint: string): string | undefined {
-  return learnt.get(fingerprint) ?? recordedSchemas().get(fingerprint)
+  return recordedSchemas().get(fingerprint) ?? learnt.get(fingerprint)
 }
 
-/** Takes over a record of schemas.v1. */
+/** Takes over a record of schemas.v1 that is what its key says. */
 export function learnSchema(fingerprint: string, schema: string): void {
   learnt.set(fingerprint, schema)
 }

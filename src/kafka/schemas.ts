@@ -1,5 +1,5 @@
 // schemas.v1 from a process's side: it says there what it writes with, and looks up what others wrote with.
-import { UnknownSchema } from '../../topics/avro.ts'
+import { fingerprintOf, UnknownSchema } from '../../topics/avro.ts'
 import { CODECS } from '../../topics/index.ts'
 import { learnSchema, recordedSchemas, schemasTopic } from '../../topics/schemas.ts'
 import type { KafkaClient } from './client.ts'
@@ -35,10 +35,27 @@ async function learnSchemas(client: KafkaClient): Promise<void> {
   const log = new LogReader(client, schemasTopic)
   try {
     await log.read(0, { offset: 0n }, ({ key, value }) => {
-      if (key) learnSchema(key.toString(), value.toString())
+      const [said, schema] = [String(key), value.toString()]
+      const fingerprint = fingerprintIn(schema)
+      // Whoever may write to the topic could otherwise have records read as something else.
+      if (fingerprint === said) learnSchema(said, schema)
+      else
+        client.log.warn(
+          { key: said, fingerprint },
+          'a record of schemas.v1 is ignored: its key must be the fingerprint of the Avro schema in its value',
+        )
       return true
     })
   } finally {
     await log.close()
+  }
+}
+
+/** Null: it is no schema. */
+function fingerprintIn(text: string): string | null {
+  try {
+    return fingerprintOf(JSON.parse(text))
+  } catch {
+    return null
   }
 }

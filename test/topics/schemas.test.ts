@@ -6,7 +6,7 @@ import type { Schema } from 'avsc'
 import { describe, expect, test } from 'vitest'
 import { SCHEMAS } from '../../docs/schemas/record.ts'
 import { avroCodec, fingerprintOf, UnknownSchema, unreadable } from '../../topics/avro.ts'
-import { learnSchema } from '../../topics/schemas.ts'
+import { learnSchema, recordedSchemas, schemaOf } from '../../topics/schemas.ts'
 
 const folder = join(import.meta.dirname, '../../topics/schemas')
 
@@ -77,5 +77,11 @@ describe('a record of another version', () => {
     for (const { fingerprint, schema } of [before, after]) learnSchema(fingerprint, JSON.stringify(schema))
     expect({ ...after.decode(before.encode({ id: 'a' })) }).toEqual({ id: 'a', count: 7n, note: null })
     expect({ ...before.decode(after.encode({ id: 'b', count: -(1n << 60n), note: 'x' })) }).toEqual({ id: 'b' })
+  })
+
+  test('nothing that is learnt takes the place of a recorded schema', () => {
+    const [fingerprint, schema] = [...recordedSchemas()][0] as [string, string]
+    learnSchema(fingerprint, JSON.stringify(before.schema))
+    expect(schemaOf(fingerprint)).toBe(schema)
   })
 })
