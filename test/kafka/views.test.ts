@@ -3,25 +3,24 @@ import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { jobFilter } from '../../src/api/jobs/job-filter.ts'
 import { LiveJobs } from '../../src/api/jobs/live-jobs.ts'
+import { cancelJob } from '../../src/api/jobs/submission.ts'
 import { createKafkaClient } from '../../src/kafka/client.ts'
 import { openProducer, type RecordProducer } from '../../src/kafka/producer.ts'
 import { ensureTopics } from '../../src/kafka/topic-admin.ts'
 import { Views } from '../../src/kafka/views.ts'
 import { untilOver } from '../../src/kafka/wanted.ts'
+import type { ProcessContext } from '../../src/process.ts'
 import { type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
 import { freshPrefix, kafkaBrokers } from '../harness/servers.ts'
 import { running, submitted } from '../job/snapshots.ts'
 
+const settings = { brokers: [kafkaBrokers()], topicPrefix: freshPrefix('views'), sessionTimeoutMs: 6000 }
 let producer: RecordProducer
 let views: Views
 let live: LiveJobs
 
 beforeAll(async () => {
-  const client = createKafkaClient(
-    { brokers: [kafkaBrokers()], topicPrefix: freshPrefix('views'), sessionTimeoutMs: 6000 },
-    'test',
-    pino({ level: 'silent' }),
-  )
+  const client = createKafkaClient(settings, 'test', pino({ level: 'silent' }))
   await ensureTopics(client, -1)
   producer = await openProducer(client)
   views = await Views.open(client, ['jobs'], (error) => {
@@ -69,4 +68,16 @@ test('work for a job ends when the job is gone', async () => {
     await aborted
   })
   expect(views.changes.listenerCount('jobGone')).toBe(before)
+})
+
+test('a command that cannot be sent leaves nobody listening', async () => {
+  const job = running({ job_id: 'batch-d' })
+  await write(job)
+  const client = createKafkaClient(settings, 'test', pino({ level: 'silent' }))
+  const closed = await openProducer(client)
+  await closed.close()
+  const before = views.changes.listenerCount('job')
+  const context = { views, producer: closed, config: { commandKeys: {} } } as unknown as ProcessContext
+  await expect(cancelJob(job, context)).rejects.toThrow(/disconnected/)
+  expect(views.changes.listenerCount('job')).toBe(before)
 })

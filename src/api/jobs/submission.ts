@@ -43,22 +43,19 @@ export async function submitJob(
   }
   const checked = await checkJob(body, tenantId, context)
   const { plan, modelVersion } = checked
-  const seen = jobSeen(jobId, () => true, context)
   // Another request with the same key may have been faster while this one was checked.
   const meanwhile = views.jobs.get(jobId)
   if (meanwhile) return sameJob(meanwhile, body)
-  await sendCommand(
-    {
-      type: 'submit',
-      tenant_id: tenantId,
-      idempotency_key: key,
-      job: body,
-      plan: { ...plan, total_rows: String(plan.total_rows), model_version: modelVersion },
-    },
-    context,
-  )
+  const command: Command = {
+    type: 'submit',
+    tenant_id: tenantId,
+    idempotency_key: key,
+    job: body,
+    plan: { ...plan, total_rows: String(plan.total_rows), model_version: modelVersion },
+  }
+  const seen = await sendAndSee(command, jobId, () => true, context)
   // An answer that came while nobody looked is in the view.
-  const job = (await seen) ?? (await views.findJob(jobId))
+  const job = seen ?? (await views.findJob(jobId))
   // Two requests with one key at the same moment: the controller took the first.
   if (job) return sameJob(job, body)
   return {
@@ -108,9 +105,9 @@ export async function cancelJob(job: JobSnapshot, context: ProcessContext): Prom
     )
   }
   // While the result is being made visible it is too late to cancel, and the job completes.
-  const seen = jobSeen(job.job_id, (change) => change.finished_at !== null, context)
-  await sendCommand({ type: 'cancel', tenant_id: job.tenant_id, job_id: job.job_id }, context)
-  return (await seen) ?? context.views.jobs.get(job.job_id) ?? job
+  const command: Command = { type: 'cancel', tenant_id: job.tenant_id, job_id: job.job_id }
+  const seen = await sendAndSee(command, job.job_id, (change) => change.finished_at !== null, context)
+  return seen ?? context.views.jobs.get(job.job_id) ?? job
 }
 
 /** The key was used for something else. */
@@ -142,24 +139,27 @@ export async function sendCommand(command: Command, { config, producer }: Proces
   await producer.send([{ topic: commandsTopic, partition, key: command.tenant_id, value, headers }])
 }
 
-/** Resolves with the job's first snapshot from now on that fits; with undefined when it takes too long. */
-function jobSeen(
+/** Sends a command and gives the job's first snapshot from then on that fits; undefined when it takes too long. */
+async function sendAndSee(
+  command: Command,
   jobId: string,
   fits: (job: JobSnapshot) => boolean,
-  { views }: ProcessContext,
+  context: ProcessContext,
 ): Promise<JobSnapshot | undefined> {
-  return new Promise((resolve) => {
-    const finish = (job: JobSnapshot | undefined): void => {
-      clearTimeout(timer)
-      views.changes.off('job', onJob)
-      resolve(job)
-    }
-    const onJob = (job: JobSnapshot): void => {
-      if (job.job_id === jobId && fits(job)) finish(job)
-    }
-    const timer = setTimeout(finish, TAKE_UP_MS, undefined)
-    views.changes.on('job', onJob)
-  })
+  const { changes } = context.views
+  const seen = Promise.withResolvers<JobSnapshot | undefined>()
+  const onJob = (job: JobSnapshot): void => {
+    if (job.job_id === jobId && fits(job)) seen.resolve(job)
+  }
+  const timer = setTimeout(seen.resolve, TAKE_UP_MS, undefined)
+  changes.on('job', onJob)
+  try {
+    await sendCommand(command, context)
+    return await seen.promise
+  } finally {
+    clearTimeout(timer)
+    changes.off('job', onJob)
+  }
 }
 
 /** Milliseconds as answers have them, in thousandths of a minute. */

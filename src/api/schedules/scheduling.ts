@@ -1,6 +1,7 @@
 // Creating, changing and deleting schedules over REST: everything is checked first, then the wish goes to commands.v1,
 // and the answer waits until this process has seen the controller take it up.
 import { randomUUID } from 'node:crypto'
+import type { Command } from '../../../topics/commands.ts'
 import type { Schedule } from '../../../topics/schedules.ts'
 import { jobIdOfKey, requestHash, scheduleIdOf } from '../../job/identity.ts'
 import { inJob, newSchedule, parseChange } from '../../job/schedule.ts'
@@ -25,12 +26,12 @@ export async function submitSchedule(
     if (await views.findJob(jobId)) throw idempotencyConflict(`job ${jobId}`)
   }
   await checkJob(body, tenantId, context)
-  const seen = scheduleSeen(scheduleId, () => true, context)
   // Another request with the same key may have been faster while this one was checked.
   const meanwhile = views.schedules.get(scheduleId)
   if (meanwhile) return sameSchedule(meanwhile, body)
-  await sendCommand({ type: 'submit', tenant_id: tenantId, idempotency_key: key, job: body }, context)
-  const schedule = (await seen) ?? (await views.findSchedule(scheduleId))
+  const command: Command = { type: 'submit', tenant_id: tenantId, idempotency_key: key, job: body }
+  const schedule =
+    (await sendAndSee(command, scheduleId, () => true, context)) ?? (await views.findSchedule(scheduleId))
   // Not taken up yet, it is safe in Kafka, and will be this.
   return sameSchedule(schedule ?? newSchedule(scheduleId, tenantId, body, Date.now()), body)
 }
@@ -42,9 +43,15 @@ export async function changeSchedule(schedule: Schedule, body: unknown, context:
   if ('problems' in parsed) throw invalidRequest(parsed.problems)
   if (parsed.change.job !== undefined) await checkNewJob(parsed.change.job, tenant_id, context)
   const changeId = randomUUID()
-  const seen = scheduleSeen(schedule_id, (state) => state === null || state.change_id === changeId, context)
-  await sendCommand({ type: 'schedule', tenant_id, schedule_id, schedule: parsed.change, change_id: changeId }, context)
-  const after = await seen
+  const command: Command = {
+    type: 'schedule',
+    tenant_id,
+    schedule_id,
+    schedule: parsed.change,
+    change_id: changeId,
+  }
+  const isAfter = (state: Schedule | null) => state === null || state.change_id === changeId
+  const after = await sendAndSee(command, schedule_id, isAfter, context)
   if (after === undefined) throw notTakenUp(schedule_id)
   if (after === null) throw noSuchSchedule(schedule_id)
   return after
@@ -52,9 +59,9 @@ export async function changeSchedule(schedule: Schedule, body: unknown, context:
 
 /** Deletes a schedule. Jobs that it made go on. Throws `HttpProblem`. */
 export async function deleteSchedule({ schedule_id, tenant_id }: Schedule, context: ProcessContext): Promise<void> {
-  const seen = scheduleSeen(schedule_id, (state) => state === null, context)
-  await sendCommand({ type: 'schedule', tenant_id, schedule_id, schedule: null }, context)
-  if ((await seen) === undefined && context.views.schedules.has(schedule_id)) throw notTakenUp(schedule_id)
+  const command: Command = { type: 'schedule', tenant_id, schedule_id, schedule: null }
+  const seen = await sendAndSee(command, schedule_id, (state) => state === null, context)
+  if (seen === undefined && context.views.schedules.has(schedule_id)) throw notTakenUp(schedule_id)
 }
 
 export function noSuchSchedule(scheduleId: string): HttpProblem {
@@ -84,22 +91,25 @@ function notTakenUp(scheduleId: string): HttpProblem {
   )
 }
 
-/** Resolves with the schedule's first state from now on that fits (null: deleted); with undefined when it takes too long. */
-function scheduleSeen(
+/** Sends a command and gives the schedule's first state from then on that fits (null: deleted); undefined when it takes too long. */
+async function sendAndSee(
+  command: Command,
   scheduleId: string,
   fits: (schedule: Schedule | null) => boolean,
-  { views }: ProcessContext,
+  context: ProcessContext,
 ): Promise<Schedule | null | undefined> {
-  return new Promise((resolve) => {
-    const finish = (schedule: Schedule | null | undefined): void => {
-      clearTimeout(timer)
-      views.changes.off('schedule', onSchedule)
-      resolve(schedule)
-    }
-    const onSchedule = (id: string, schedule: Schedule | null): void => {
-      if (id === scheduleId && fits(schedule)) finish(schedule)
-    }
-    const timer = setTimeout(finish, TAKE_UP_MS, undefined)
-    views.changes.on('schedule', onSchedule)
-  })
+  const { changes } = context.views
+  const seen = Promise.withResolvers<Schedule | null | undefined>()
+  const onSchedule = (id: string, schedule: Schedule | null): void => {
+    if (id === scheduleId && fits(schedule)) seen.resolve(schedule)
+  }
+  const timer = setTimeout(seen.resolve, TAKE_UP_MS, undefined)
+  changes.on('schedule', onSchedule)
+  try {
+    await sendCommand(command, context)
+    return await seen.promise
+  } finally {
+    clearTimeout(timer)
+    changes.off('schedule', onSchedule)
+  }
 }
