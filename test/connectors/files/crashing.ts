@@ -73,7 +73,7 @@ export async function run(sink: Sink, job: Run): Promise<void> {
   expect(await sink.finalise(job, rows)).toMatchObject({ rows })
 }
 
-async function writeLane(sink: Sink, job: Run, lane: number): Promise<void> {
+export async function writeLane(sink: Sink, job: Run, lane: number): Promise<void> {
   const writer = await sink.openLane(job, lane)
   try {
     for (let seq = writer.position.chunks; seq < job.chunks; seq++) await writer.write([scoredChunk(lane, seq, 10)])

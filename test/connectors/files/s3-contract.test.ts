@@ -121,7 +121,7 @@ sinkContract('s3', {
   refuses: parquetRefuses,
   fingerprint,
   // s3-crash.test.ts tries them all.
-  crashEvery: 7,
+  crashEvery: 21,
   dyingSink,
   failing: { 'a store that answers 503': failing('busy'), 'a store that hangs up': failing('reset') },
   ruin: async (output) => {
