@@ -114,10 +114,8 @@ export function estimatedCompletion(
 ): number | null {
   if (isTerminal(job.status) || job.started_at === null) return null
   if (rowsPerSecond <= 0) {
-    if (job.processed_rows > 0n) return null
     const expected = Number(job.started_at) + expectedMs
-    // Late already and nothing is scored: all of it is still ahead.
-    return expected > now ? expected : now + expectedMs
+    return job.processed_rows === 0n && expected > now ? expected : null
   }
   const left = Number((job.plan?.total_rows ?? 0n) - job.processed_rows)
   return now + (Math.max(0, left) / rowsPerSecond) * 1000

@@ -357,7 +357,7 @@ describe('estimates', () => {
   test('a job that runs has an estimated end before its first rows are scored', async () => {
     const slow = CUSTOMERS.replace('FROM customers', 'FROM pg_sleep(1.5), customers')
     const jobId = await submit(service, smallJob('eta', slow))
-    const job = await whenJob(service, jobId, 'running', ({ status }) => status === 'running')
+    const job = await whenJob(service, jobId, 'estimated', ({ estimated_completion }) => estimated_completion !== null)
     expect(job.progress.processed_rows).toBe(0)
     expect(Date.parse(job.estimated_completion)).toBeGreaterThan(Date.parse(job.started_at))
     await completed(service, jobId)
