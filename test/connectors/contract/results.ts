@@ -2,7 +2,17 @@
 // what was begun and is not wanted any more can be discarded at any time.
 import { expect, test } from 'vitest'
 import { type JobInput, WRITE_MODES } from '../../../topics/jobs.ts'
-import { COLUMNS, chunk, chunks, plannedJob, rowsOf, rowsOfLane, totalRows, visibleRows } from './rows.ts'
+import {
+  COLUMNS,
+  chunk,
+  chunks,
+  type PlannedJob,
+  plannedJob,
+  rowsOf,
+  rowsOfLane,
+  totalRows,
+  visibleRows,
+} from './rows.ts'
 import { PERMANENT, patiently, rejection, runJob, writeLane } from './run.ts'
 import type { SinkWorld } from './world.ts'
 
@@ -36,26 +46,36 @@ export function resultContract(world: SinkWorld): void {
   })
 
   test('rows that are lost, and lanes that are not at their end, are not passed over', async () => {
-    const job = plannedJob(world, world.freshOutput('append'), { 0: [2, 3], 1: [4, 5] })
+    // Of one job the other lane has nothing yet, of the other a chunk.
+    const [bare, begun] = [0, 1].map(() =>
+      plannedJob(world, world.freshOutput('append'), { 0: [2, 3], 1: [4, 5] }),
+    ) as [PlannedJob, PlannedJob]
     const sink = world.openSink()
     const lost = { ...PERMANENT, code: 'rows_lost' }
-    await sink.prepare(job)
-    await writeLane(sink, job, 0)
-    const before = await visibleRows(world, job.output)
-    expect(await rejection(sink.finalise(job, 5n))).toMatchObject(lost)
-    const writer = await sink.openLane(job, 1)
-    await writer.write([chunk(job, 1, 0)])
+    const before: unknown[] = []
+    for (const job of [bare, begun]) {
+      await sink.prepare(job)
+      await writeLane(sink, job, 0)
+      before.push(await visibleRows(world, job.output))
+    }
+    const writer = await sink.openLane(begun, 1)
+    await writer.write([chunk(begun, 1, 0)])
     await writer.close()
     // At the same time, because a sink may wait for a lane's end to be seen before it gives up.
-    const early = [9n, totalRows(job)].map((rows) => rejection(patiently(() => sink.finalise(job, rows))))
+    const early = [
+      rejection(sink.finalise(bare, 5n)),
+      ...[9n, totalRows(begun)].map((rows) => rejection(patiently(() => sink.finalise(begun, rows)))),
+    ]
     for (const error of await Promise.all(early)) expect(error).toMatchObject(lost)
-    if (world.visibility === 'whole') expect(await visibleRows(world, job.output)).toEqual(before)
-    await writeLane(sink, job, 1)
-    for (const rows of [totalRows(job) - 1n, totalRows(job) + 1n, 0n])
-      expect(await rejection(sink.finalise(job, rows))).toMatchObject(lost)
-    if (world.visibility === 'whole') expect(await visibleRows(world, job.output)).toEqual(before)
-    await sink.finalise(job, totalRows(job))
-    expect(await visibleRows(world, job.output)).toEqual(rowsOf(job))
+    for (const [i, job] of [bare, begun].entries()) {
+      if (world.visibility === 'whole') expect(await visibleRows(world, job.output)).toEqual(before[i])
+      await writeLane(sink, job, 1)
+      for (const rows of [totalRows(job) - 1n, totalRows(job) + 1n, 0n])
+        expect(await rejection(sink.finalise(job, rows))).toMatchObject(lost)
+      if (world.visibility === 'whole') expect(await visibleRows(world, job.output)).toEqual(before[i])
+      await sink.finalise(job, totalRows(job))
+      expect(await visibleRows(world, job.output)).toEqual(rowsOf(job))
+    }
   })
 
   test('a job that is cancelled half-way leaves nothing behind, however often that is said', async () => {
