@@ -19,6 +19,14 @@ export interface LaneFeed {
   committed(): Promise<bigint | null>
 }
 
+/** Lets a take wait until there is more to take: larger ones cost less for each record. */
+export interface Patience {
+  /** In `performance.now()`'s time; then whatever there is will do. */
+  readonly until: number
+  /** Nor does it wait any longer once such a record is there. */
+  readonly last: (record: LaneRecord) => boolean
+}
+
 /** Above this many queued bytes a lane stops fetching, below half of it it goes on: memory does not grow with lag. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
@@ -57,17 +65,30 @@ export class Lane {
   }
 
   /**
-   * The next records in order, at most `maxBytes` of values (but at least one record). Waits for some; null when the
-   * lane has ended and the owner should finish.
+   * The next records in order, at most `maxBytes` of values (but at least one record). Waits for some, and with patience
+   * for as many as that; null when the lane has ended and the owner should finish.
    */
-  async next(maxBytes = Number.POSITIVE_INFINITY): Promise<LaneRecord[] | null> {
+  async next(maxBytes = Number.POSITIVE_INFINITY, patience?: Patience): Promise<LaneRecord[] | null> {
     for (;;) {
       if (this.ended) return null
-      if (this.#queue.length) return this.#take(maxBytes)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+      const waitMs = this.#queue.length ? this.#waitMs(maxBytes, patience) : Number.POSITIVE_INFINITY
+      if (waitMs <= 0) return this.#take(maxBytes)
+      await this.#pushed(waitMs)
     }
+  }
+
+  /** How long what is queued may wait for more. */
+  #waitMs(maxBytes: number, patience: Patience | undefined): number {
+    if (!patience || this.#queuedBytes >= maxBytes || this.#queue.some(patience.last)) return 0
+    return patience.until - performance.now()
+  }
+
+  async #pushed(maxMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#wake = resolve
+    const timer = Number.isFinite(maxMs) ? setTimeout(resolve, maxMs) : undefined
+    await promise
+    clearTimeout(timer)
   }
 
   /** For the consumer: what is fetched and not taken. */

@@ -15,6 +15,12 @@ import { LaneJob } from './lane-job.ts'
 /** Bytes taken at once: what goes into one transaction of a table. Larger ones cost memory, smaller ones round trips. */
 const TAKE_BYTES = 1024 * 1024
 
+/**
+ * From one take of a lane to the next, unless that many bytes or a lane's end are there before. Of 2,000,000 rows, COPY in
+ * transactions of 10 chunks cost Postgres 1.9 to 2.2 s of CPU time, of 37 chunks 1.6 to 1.8 s.
+ */
+const LINGER_MS = 250
+
 export async function startSink(context: ProcessContext): Promise<RunningRole> {
   const consumers = await Promise.all(
     context.config.sinkKinds.map((kind) =>
@@ -39,7 +45,9 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
   const backoff = new Backoff(SHARED_PATIENCE_MS)
   try {
     await tellAgain(lane, state, context)
-    for (let records = await lane.next(TAKE_BYTES); records; records = await lane.next(TAKE_BYTES)) {
+    let records = await lane.next(TAKE_BYTES)
+    while (records) {
+      const until = performance.now() + LINGER_MS
       const end = context.activity.begin()
       try {
         await takeIn(records, lane, state, context)
@@ -52,10 +60,16 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
       } finally {
         end()
       }
+      records = await lane.next(TAKE_BYTES, { until, last: isEnd })
     }
   } finally {
     await closeAll(state)
   }
+}
+
+/** A lane's end: its job waits for nothing else. */
+function isEnd({ headers }: LaneRecord): boolean {
+  return headers.type?.toString() === 'end'
 }
 
 /**
