@@ -126,7 +126,7 @@ test.each(['table', 'parquet', 'csv'])(
       async () =>
         (
           await service.query(
-            `SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY (%' AND state = 'active' AND pid <> pg_backend_pid()`,
+            `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (%' AND state = 'active' AND pid <> pg_backend_pid()`,
           )
         ).length === 0,
       {

@@ -52,7 +52,7 @@ function expectTimeout(job: JsonObject, lateMs = SOON_MS): void {
 
 /** No query of a job runs, nothing is staged, the target is not there. */
 async function expectNothingLeft(name: string): Promise<void> {
-  const left = `SELECT (SELECT count(*)::int FROM pg_stat_activity WHERE query LIKE 'COPY (%' AND state = 'active' AND pid <> pg_backend_pid()) AS queries,
+  const left = `SELECT (SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (%' AND state = 'active' AND pid <> pg_backend_pid()) AS queries,
  (SELECT count(*)::int FROM pg_class WHERE relname LIKE 'stage%' AND relkind = 'r') AS staged, to_regclass('predictions.${name}') AS target`
   const clean = { queries: 0, staged: 0, target: null }
   await until(async () => JSON.stringify((await service.query(left))[0]) === JSON.stringify(clean), {
