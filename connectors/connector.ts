@@ -209,7 +209,10 @@ export interface Sink {
    * is the job's deadline: a destination that can be made to give up by then, with nothing visible, should.
    */
   finalise(job: SinkJob, rows: bigint, endBy?: number): Promise<SinkResult>
-  /** Removes what an attempt left behind that is no result. Harmless after `finalise`; a `finalise` after it makes nothing visible. */
+  /**
+   * Removes what an attempt left behind that is no result. Harmless after `finalise`; a `finalise` after it makes nothing visible. Of
+   * one that was stopped half-way it may make the result instead, as a whole.
+   */
   discard(job: SinkJob): Promise<void>
   /**
    * The time of a finished job is up: removes the files that it wrote, and what was noted of it, for a job of the same id may

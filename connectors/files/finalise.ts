@@ -1,70 +1,61 @@
-// From staged parts to a result that readers see. Each step may be the last before a crash and all may run again: what
-// is staged and the old manifest stay until there is nothing left to do with them.
+// From staged parts to a result that readers see, or to nothing. A controller may die anywhere in this, and one that hangs may come
+// back when others have long gone on, so two may be at any two steps of it at once, and nothing stops one between a look and a write.
+// What makes that safe is the order:
+//
+// - Whether the attempt becomes the result is settled by one conditional write in its staging directory, before anything that
+//   readers see has changed. Who comes later with the other outcome gets the first one, and when the directory is gone nobody can
+//   settle any more: a late finaliser of a discarded attempt has changed nothing. An old result goes only for a published one.
+// - A published attempt is carried out by whoever comes by, a discard too: the steps do the same whoever does them. Those that a late
+//   one repeats are harmless (parts are moved, old files named by their job are removed) or are refused (the manifest, if
+//   it is not as it was read). For `_SUCCESS`, which no store removes on a condition, see `carryOut`.
 import { ConnectorError, type SinkJob, type SinkResult } from '../connector.ts'
-import { publishErrors, removeErrors } from './errors.ts'
+import { carryOut, declare, endAttempt } from './carry-out.ts'
+import { removeErrors } from './errors.ts'
 import { stageEmptyPart } from './lane-writer.ts'
+import { type ManifestResult, readManifest, resultOf } from './manifest.ts'
 import {
-  MANIFEST,
-  type Manifest,
-  type ManifestFile,
-  type ManifestResult,
-  manifestBytes,
-  nextManifest,
-  readManifest,
-  resultOf,
-  SUCCESS,
-} from './manifest.ts'
-import {
-  hasLaterAttempt,
-  isPartOf,
   listStaging,
+  notPrepared,
   type PartRecord,
-  partNames,
   readAllParts,
   readLane,
   readPlan,
   type StagedLane,
+  settle,
   stagedPart,
-  stagingDirectory,
 } from './staging.ts'
 import type { FileStore } from './store.ts'
 
 /** Publishes the attempt's parts as the result, or throws before anything that is visible has changed. */
 export async function publishResult(store: FileStore, job: SinkJob, rows: bigint): Promise<SinkResult> {
-  const previous = await readManifest(store)
-  const published = resultOf(previous, job)
-  if (published !== undefined && (await succeeded(store))) {
-    await endAttempt(store, job)
-    return sinkResult(store, published)
+  const before = await finishedResult(store, job)
+  if (before !== null) return before
+  try {
+    const parts = await verifiedParts(store, job, rows)
+    // A result without a row must be readable too.
+    if (parts.length === 0) parts.push(await stageEmptyPart(store, job, await readPlan(store, job)))
+    if ((await settle(store, job, 'published')) !== 'published') throw notPrepared(store, job)
+    return sinkResult(store, await carryOut(store, job, parts))
+  } catch (error) {
+    // Another controller may have been faster, and have removed what was staged while this one was looking at it.
+    const others = isLasting(error) ? await finishedResult(store, job) : null
+    if (others !== null) return others
+    throw error
   }
-  const staged = await verifiedParts(store, job, rows)
-  const parts = await partsToShow(store, job, staged)
-  const manifest = nextManifest(
-    previous,
-    job,
-    parts.map((part) => manifestFile(job, part)),
-  )
-
-  // 1. No reader may take what comes now for a result.
-  await store.remove([SUCCESS])
-  // 2. The new files lie beside the old ones; their names differ by the job.
-  await store.publish(parts.map((part) => stagedPart(job, part)))
-  await publishErrors(store, job, staged)
-  // 3. The old files go while the old manifest still names them: nothing else in the directory is ours to remove.
-  const current = new Set(manifest.files.map((file) => file.name))
-  await store.remove((previous?.files ?? []).map((file) => file.name).filter((name) => !current.has(name)))
-  const listed = new Set(manifest.results.map((result) => result.result_id))
-  await removeErrors(store, (resultId) => !listed.has(resultId))
-  // 4. The result is described, then declared.
-  await store.put(MANIFEST, manifestBytes(manifest))
-  await store.put(SUCCESS, new Uint8Array(0))
-  // 5. Only now the records are not needed any more.
-  await endAttempt(store, job)
-  return sinkResult(store, resultOf(manifest, job) as ManifestResult)
 }
 
-/** Takes back what an attempt has staged, or had published before it failed. */
+/** The result, if the manifest lists it: then `_SUCCESS` and tidying up is all that may be left to do. */
+async function finishedResult(store: FileStore, job: SinkJob): Promise<SinkResult | null> {
+  const manifest = await readManifest(store)
+  const result = resultOf(manifest, job)
+  if (manifest === null || result === undefined || !(await declare(store, manifest))) return null
+  await endAttempt(store, job)
+  return sinkResult(store, result)
+}
+
+/** Takes back what an attempt has staged. One that is published already, but not to the end, becomes the result. */
 export async function discardAttempt(store: FileStore, job: SinkJob): Promise<void> {
+  if ((await settle(store, job, 'discarded')) === 'published' && (await carriedOut(store, job))) return
   // A manifest that somebody has damaged names nothing that is kept for its sake.
   const manifest = await readManifest(store).catch(unlessRetriable)
   const parts = await readAllParts(store, job)
@@ -72,47 +63,33 @@ export async function discardAttempt(store: FileStore, job: SinkJob): Promise<vo
     await store.withdraw(parts.map((part) => stagedPart(job, part)))
     await removeErrors(store, (resultId) => resultId === job.resultId)
   }
-  // With parts, `publishResult` may have stopped in its middle; then the manifest's result, old or new, is not declared.
-  if (manifest !== null && parts.length > 0) await redeclare(store, manifest)
+  // What could not be carried out has undeclared the manifest's result, old or new.
+  if (manifest !== null && parts.length > 0) await declare(store, manifest)
   await endAttempt(store, job)
 }
 
-/**
- * Removes what is staged, and then the parts that writers have begun and nobody will publish: a crash left them, or another
- * writer of the lane was faster. Here, and not when an attempt begins, because now nobody writes: with the directory gone,
- * a writer that comes late takes its part back by itself. Of this job only; other jobs write to the same place.
- */
-async function endAttempt(store: FileStore, job: SinkJob): Promise<void> {
-  await store.removeDirectory(stagingDirectory(job))
-  const stale = (await store.begun()).filter((part) => isPartOf(job, part.finalName))
-  // Names do not tell attempts apart. A later one was prepared before it began any of these, so looking after listing is
-  // enough: it sweeps when it ends, and this call may come from a controller that was replaced long ago.
-  if (stale.length > 0 && !(await hasLaterAttempt(store, job))) await store.forget(stale)
+/** False when it never can be: a part is lost, the directory is another's now. Then all of it is taken back. */
+async function carriedOut(store: FileStore, job: SinkJob): Promise<boolean> {
+  const parts = await verifiedParts(store, job).catch(unlessRetriable)
+  return parts !== null && (await carryOut(store, job, parts).catch(unlessRetriable)) !== null
+}
+
+function isLasting(error: unknown): boolean {
+  return error instanceof ConnectorError && !error.retriable
 }
 
 function unlessRetriable(error: unknown): null {
-  if (error instanceof ConnectorError && !error.retriable) return null
+  if (isLasting(error)) return null
   throw error
 }
 
-/** What the manifest lists is a result again if all of it is there: not after an overwrite took the first of its files. */
-async function redeclare(store: FileStore, manifest: Manifest): Promise<void> {
-  if (await succeeded(store)) return
-  const files = manifest.files.map(({ name, bytes }) => ({ name, finalName: name, receipt: '', bytes }))
-  if ((await store.missing(files)).length === 0) await store.put(SUCCESS, new Uint8Array(0))
-}
-
-export async function succeeded(store: FileStore): Promise<boolean> {
-  return (await store.read(SUCCESS)) !== null
-}
-
-/** All parts, after making sure that they are all rows of all lanes. */
-async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Promise<PartRecord[]> {
+/** All parts, after making sure that they are all rows of all lanes (and so many, where that is known). */
+async function verifiedParts(store: FileStore, job: SinkJob, rows?: bigint): Promise<PartRecord[]> {
   const names = await listStaging(store, job)
   const lanes = await Promise.all(job.lanes.map((lane) => readLane(store, job, lane, names)))
   const faults = lanes.flatMap((lane, i) => laneFault(job.lanes[i] as number, lane))
   const staged = lanes.reduce((sum, lane) => sum + lane.position.rows, 0n)
-  if (staged !== rows) faults.push(`expected ${rows} rows in all, ${staged} are staged`)
+  if (rows !== undefined && staged !== rows) faults.push(`expected ${rows} rows in all, ${staged} are staged`)
   const parts = lanes.flatMap((lane) => lane.parts)
   const missing = await store.missing(parts.map((part) => stagedPart(job, part)))
   faults.push(...missing.map((part) => `${part.name} is not there, or not of its size, ${part.bytes} bytes`))
@@ -122,31 +99,12 @@ async function verifiedParts(store: FileStore, job: SinkJob, rows: bigint): Prom
   return parts
 }
 
-/** Parts with rows; one without when there is none: nothing to show, but the result must be readable. */
-async function partsToShow(store: FileStore, job: SinkJob, parts: readonly PartRecord[]): Promise<PartRecord[]> {
-  const filled = parts.filter((part) => part.rows > 0)
-  if (filled.length > 0) return filled
-  return [parts[0] ?? (await stageEmptyPart(store, job, await readPlan(store, job)))]
-}
-
 function laneFault(lane: number, { parts, end }: StagedLane): string[] {
   if (end === null) return [`lane ${lane} has not ended`]
   const chunks = (parts.at(-1)?.lastSeq ?? -1) + 1
   const rows = parts.reduce((sum, part) => sum + part.rows, 0)
   if (chunks === end.chunks && rows === end.rows) return []
   return [`lane ${lane}: expected ${end.chunks} chunks with ${end.rows} rows, ${chunks} with ${rows} are staged`]
-}
-
-function manifestFile(job: SinkJob, part: PartRecord): ManifestFile {
-  const { final } = partNames(job, part.lane, part.k)
-  return {
-    name: final,
-    job_id: job.jobId,
-    result_id: job.resultId,
-    rows: part.rows,
-    bytes: part.bytes,
-    sha256: part.sha256,
-  }
 }
 
 function sinkResult(store: FileStore, { rows, bytes }: ManifestResult): SinkResult {

@@ -6,6 +6,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, sta
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ConnectorError } from '../connector.ts'
+import { replaceLocked } from './local-replace.ts'
 import { writable } from './location.ts'
 import type { FileStore, PartFile, StagedPart } from './store.ts'
 
@@ -19,6 +20,7 @@ export function openLocalStore(directory: string): FileStore {
     directories: (name) => guarded(name, () => listEntries(at(name), (entry) => entry.isDirectory())),
     read: (name) => guarded(name, () => unlessMissing(readFile(at(name)), null)),
     put: (name, bytes) => guarded(name, () => putWhole(at(name), bytes)),
+    replace: (name, expected, bytes) => guarded(name, () => replaceWhole(at(name), expected, bytes)),
     remove: (names) => guarded(directory, () => removeAll(names.map(at))),
     begin: (name) => guarded(name, () => beginPart(at(name))),
     // A file that was not finished lies in the staging directory and goes with it.
@@ -65,6 +67,12 @@ async function putWhole(path: string, bytes: Uint8Array): Promise<void> {
     await part.abort()
     throw error
   }
+}
+
+async function replaceWhole(path: string, expected: Uint8Array | null, bytes: Uint8Array): Promise<boolean> {
+  if (!(await replaceLocked(path, expected, (next) => putWhole(next, bytes)))) return false
+  await syncDirectory(dirname(path))
+  return true
 }
 
 async function removeAll(paths: readonly string[]): Promise<void> {

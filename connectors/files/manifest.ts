@@ -2,7 +2,8 @@
 // PyArrow, Spark and Hive read the directory as it is: they take any other file for data (`pandas.read_parquet` of a
 // directory with a `manifest.json` fails: "Could not read schema … Is this a 'parquet' file?").
 import { type Column, kindName } from '../../topics/columns.ts'
-import { ConnectorError, type SinkJob } from '../connector.ts'
+import type { JobOutput } from '../../topics/jobs.ts'
+import { ConnectorError, type Problem, type SinkJob } from '../connector.ts'
 import type { FileStore } from './store.ts'
 
 export const MANIFEST = '_manifest.json'
@@ -41,7 +42,27 @@ export interface Manifest extends ManifestResult {
 
 /** The directory's manifest, or null when Scoreline has not written there. */
 export async function readManifest(store: FileStore): Promise<Manifest | null> {
-  const bytes = await store.read(MANIFEST)
+  return parsed(store, await store.read(MANIFEST))
+}
+
+/**
+ * Changes the manifest, which other processes may change at the same time: then `change` is called again, with what they have
+ * written. Returns the manifest as it is now; `change` returns the one that it was given to leave it so.
+ */
+export async function updateManifest(
+  store: FileStore,
+  change: (current: Manifest | null) => Promise<Manifest | null>,
+): Promise<Manifest | null> {
+  for (;;) {
+    const bytes = await store.read(MANIFEST)
+    const current = parsed(store, bytes)
+    const manifest = await change(current)
+    if (manifest === null || manifest === current) return current
+    if (await store.replace(MANIFEST, bytes, manifestBytes(manifest))) return manifest
+  }
+}
+
+function parsed(store: FileStore, bytes: Buffer | null): Manifest | null {
   if (bytes === null) return null
   try {
     const manifest = JSON.parse(bytes.toString()) as Manifest
@@ -89,7 +110,7 @@ export function withoutJob(manifest: Manifest, job: SinkJob): Manifest | null {
   return newest === undefined ? null : { ...manifest, ...newest, ...totals(files), results, files }
 }
 
-export function manifestBytes(manifest: Manifest): Buffer {
+function manifestBytes(manifest: Manifest): Buffer {
   return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
 }
 
@@ -98,8 +119,26 @@ export function resultOf(manifest: Manifest | null, job: SinkJob): ManifestResul
   return manifest?.results.find((result) => result.result_id === job.resultId && result.attempt === job.attempt)
 }
 
-/** Why a job cannot add to what the manifest lists, or null when it can. */
-export function appendFault(manifest: Manifest, format: string, columns: readonly Column[]): string | null {
+/** Why an output cannot go where this manifest is, or null when it can. */
+export function manifestProblem(
+  location: string,
+  manifest: Manifest,
+  output: JobOutput,
+  columns: readonly Column[],
+): Problem | null {
+  if (output.mode === 'error') return notEmpty(location)
+  const fault = output.mode === 'append' ? appendFault(manifest, output.destination, columns) : null
+  if (fault === null) return null
+  const detail = `${location}: ${fault}. Choose another directory, or mode overwrite`
+  return { code: 'schema_mismatch', pointer: '/output/path', detail }
+}
+
+export function notEmpty(location: string): Problem {
+  const detail = `${location} holds a result already: choose another directory, or mode overwrite or append`
+  return { code: 'path_not_empty', pointer: '/output/path', detail }
+}
+
+function appendFault(manifest: Manifest, format: string, columns: readonly Column[]): string | null {
   if (manifest.format !== format) return `it holds ${manifest.format} files, the job writes ${format}`
   const there = describe(manifest.schema)
   const here = describe(manifestSchema(columns))

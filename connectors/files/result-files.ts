@@ -4,7 +4,7 @@ import { realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ResultDescription, ResultFile, SinkJob } from '../connector.ts'
-import { succeeded } from './finalise.ts'
+import { succeeded } from './carry-out.ts'
 import { type ManifestFile, readManifest, resultOf } from './manifest.ts'
 import type { FileStore } from './store.ts'
 

@@ -10,7 +10,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 import type { ConnectorSettings, SignedUrl } from '../connector.ts'
-import { isMissing, unless } from './s3-errors.ts'
+import { isMissing, isNotImplemented, isOtherVersion, unless } from './s3-errors.ts'
 import { signedLink } from './s3-link.ts'
 import type { S3Place } from './s3-location.ts'
 
@@ -43,14 +43,42 @@ export function head({ client, bucket, prefix }: S3Bucket, name: string): Promis
   return unless(isMissing, client.send(new HeadObjectCommand({ Bucket: bucket, Key: prefix + name })), null)
 }
 
-export async function getObject({ client, bucket, prefix }: S3Bucket, name: string): Promise<Buffer | null> {
+export async function getObject(place: S3Bucket, name: string): Promise<Buffer | null> {
+  return (await getVersion(place, name))?.bytes ?? null
+}
+
+/** The bytes of an object and what tells them from others that are put there, or null when it is not there. */
+export async function getVersion(
+  { client, bucket, prefix }: S3Bucket,
+  name: string,
+): Promise<{ bytes: Buffer; etag: string } | null> {
   const get = client.send(new GetObjectCommand({ Bucket: bucket, Key: prefix + name }))
   const answer = await unless(isMissing, get, null)
-  return answer === null ? null : Buffer.from((await answer.Body?.transformToByteArray()) ?? [])
+  if (answer === null) return null
+  return { bytes: Buffer.from((await answer.Body?.transformToByteArray()) ?? []), etag: answer.ETag ?? '' }
 }
 
 export async function putObject({ client, bucket, prefix }: S3Bucket, name: string, body: Uint8Array): Promise<void> {
   await client.send(new PutObjectCommand({ Bucket: bucket, Key: prefix + name, Body: body }))
+}
+
+/**
+ * Puts an object in the place of that version only (null: of none); false when another is there. Not every store has conditional
+ * writes: one that says so gets the object as it is.
+ */
+export async function putObjectOver(
+  { client, bucket, prefix }: S3Bucket,
+  name: string,
+  etag: string | null,
+  body: Uint8Array,
+): Promise<boolean> {
+  const object = { Bucket: bucket, Key: prefix + name, Body: body }
+  const condition = etag === null ? { IfNoneMatch: '*' } : { IfMatch: etag }
+  const conditional = client.send(new PutObjectCommand({ ...object, ...condition }))
+  const put = unless(isNotImplemented, conditional, null).then(
+    (answer) => answer ?? client.send(new PutObjectCommand(object)),
+  )
+  return (await unless(isOtherVersion, put, null)) !== null
 }
 
 /** How long a link works: time enough for a large file over a slow line to begin, too short to be passed on for long. */

@@ -67,6 +67,16 @@ export function isUploadUnusable(error: unknown): boolean {
   return isUploadGone(error) || (error as SdkError).name === 'InvalidPart'
 }
 
+/** A conditional write that came second: the object is another one, is gone, or somebody else is just writing it. */
+export function isOtherVersion(error: unknown): boolean {
+  const status = (error as SdkError).$metadata?.httpStatusCode
+  return status === 412 || status === 409 || isMissing(error)
+}
+
+export function isNotImplemented(error: unknown): boolean {
+  return (error as SdkError).$metadata?.httpStatusCode === 501
+}
+
 function isForbidden(error: Error): boolean {
   return (error as SdkError).$metadata?.httpStatusCode === 403
 }

@@ -12,10 +12,12 @@ import {
   deleteObjects,
   forEachAtOnce,
   getObject,
+  getVersion,
   head,
   linkTo,
   listNames,
   putObject,
+  putObjectOver,
   type S3Bucket,
 } from './s3-bucket.ts'
 import { guarded } from './s3-errors.ts'
@@ -37,6 +39,7 @@ export function openS3Store(client: S3Client, url: string): FileStore {
     directories: (name) => at(name, () => listDirectories(place, name)),
     read: (name) => at(name, () => getObject(place, name)),
     put: (name, bytes) => at(name, () => putInDirectory(place, name, bytes)),
+    replace: (name, expected, bytes) => at(name, () => replaceInDirectory(place, name, expected, bytes)),
     remove: (names) => at('', () => deleteObjects(place, names)),
     begin: (name, finalName) =>
       at(name, async () => {
@@ -91,6 +94,24 @@ async function listDirectories(place: S3Bucket, name: string): Promise<string[]>
 
 async function putInDirectory(place: S3Bucket, name: string, bytes: Uint8Array): Promise<void> {
   await putObject(place, name, bytes)
+  await requireDirectory(place, name)
+}
+
+async function replaceInDirectory(
+  place: S3Bucket,
+  name: string,
+  expected: Uint8Array | null,
+  bytes: Uint8Array,
+): Promise<boolean> {
+  const there = await getVersion(place, name)
+  const isExpected = there === null || expected === null ? there === expected : there.bytes.equals(expected)
+  if (!isExpected || !(await putObjectOver(place, name, there?.etag ?? null, bytes))) return false
+  await requireDirectory(place, name)
+  return true
+}
+
+/** After a write: what has come too late for its directory is taken back. */
+async function requireDirectory(place: S3Bucket, name: string): Promise<void> {
   if (await isInDirectory(place, name)) return
   await deleteObjects(place, [name])
   throw directoryGone(place, name)

@@ -2,12 +2,13 @@
 import type { Column } from '../../topics/columns.ts'
 import type { JobOutput } from '../../topics/jobs.ts'
 import { ConnectorError, type ConnectorSettings, type Problem, type Sink, type SinkJob } from '../connector.ts'
+import { succeeded } from './carry-out.ts'
 import { expireResult } from './expire.ts'
 import { fileStores } from './file-stores.ts'
-import { discardAttempt, publishResult, succeeded } from './finalise.ts'
+import { discardAttempt, publishResult } from './finalise.ts'
 import { FileLaneWriter } from './lane-writer.ts'
 import { locate } from './location.ts'
-import { appendFault, readManifest, resultOf } from './manifest.ts'
+import { manifestProblem, notEmpty, readManifest, resultOf } from './manifest.ts'
 import { partPlan } from './part-plan.ts'
 import { describeResult, resultPath } from './result-files.ts'
 import { listStaging, putPlan, readLane, readPlan } from './staging.ts'
@@ -101,15 +102,9 @@ function columnProblems(output: JobOutput, columns: readonly Column[]): Problem[
 /** Whether what is in the directory now leaves room for the result. */
 async function resultProblems(store: FileStore, output: JobOutput, columns: readonly Column[]): Promise<Problem[]> {
   const manifest = await readManifest(store)
-  if (output.mode === 'error' && (manifest !== null || (await succeeded(store)))) {
-    const detail = `${store.location} holds a result already: choose another directory, or mode overwrite or append`
-    return [{ code: 'path_not_empty', pointer: '/output/path', detail }]
-  }
-  if (output.mode !== 'append' || manifest === null) return []
-  const fault = appendFault(manifest, output.destination, columns)
-  if (fault === null) return []
-  const detail = `${store.location}: ${fault}. Choose another directory, or mode overwrite`
-  return [{ code: 'schema_mismatch', pointer: '/output/path', detail }]
+  const problem = manifest && manifestProblem(store.location, manifest, output, columns)
+  if (problem !== null) return [problem]
+  return output.mode === 'error' && (await succeeded(store)) ? [notEmpty(store.location)] : []
 }
 
 /** What is wrong with the directory for good is the user's to know; a disk that does not answer is not. */
@@ -126,8 +121,9 @@ async function refuseConflict(store: FileStore, job: SinkJob): Promise<void> {
 }
 
 /**
- * Runs the work on each directory one after the other: two jobs that append to the same directory both read its manifest
- * and write it. Jobs of one tenant finish in one process; two tenants should not share a directory.
+ * Runs the work on each directory one after the other, so that of two results only one at a time is without `_SUCCESS`.
+ * Between processes the manifest is safe too (`updateManifest`); but a reader may see there that one job declares the
+ * directory while another is still publishing its parts.
  */
 function exclusion(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
   const last = new Map<string, Promise<unknown>>()

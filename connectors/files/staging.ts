@@ -5,6 +5,7 @@
 //                              part-<lane>-<k>.<ext>  a part, written whole (not there once it is published)
 //                              part-<lane>-<k>.json   written after it: from now on the part counts
 //                              end-<lane>.json        the lane's totals, written last
+//                              outcome                published or discarded: whichever was said first, for good
 import { ConnectorError, LANE_START, type LanePosition, type SinkJob } from '../connector.ts'
 import { extension } from './format.ts'
 import { STAGING_ROOT } from './location.ts'
@@ -85,11 +86,40 @@ export async function putPlan(store: FileStore, job: SinkJob, plan: PartPlan): P
 export async function readPlan(store: FileStore, job: SinkJob): Promise<PartPlan> {
   const bytes = await store.read(planName(job))
   if (bytes !== null) return JSON.parse(bytes.toString()) as PartPlan
-  throw new ConnectorError(
+  throw notPrepared(store, job)
+}
+
+export function notPrepared(store: FileStore, job: SinkJob): ConnectorError {
+  return new ConnectorError(
     'not_prepared',
-    `${store.location}: attempt ${job.attempt} of ${job.resultId} is not prepared here; do controller and sinks see the same directory?`,
+    `${store.location}: attempt ${job.attempt} of ${job.resultId} is not prepared here, or was discarded; do controller and sinks see the same directory?`,
     { retriable: false },
   )
+}
+
+/** What becomes of an attempt that is written. */
+export type Outcome = 'published' | 'discarded'
+
+/** Settles the attempt's outcome, unless that was done; says what it is, or null when there is no such attempt (any more). */
+export async function settle(store: FileStore, job: SinkJob, outcome: Outcome): Promise<Outcome | null> {
+  if ((await store.read(planName(job))) === null) return null
+  for (;;) {
+    const first = await store.replace(outcomeName(job), null, Buffer.from(outcome)).catch(unlessNotPrepared)
+    if (first === null) return null
+    if (first) return outcome
+    const settled = await store.read(outcomeName(job))
+    if (settled !== null) return settled.toString() as Outcome
+  }
+}
+
+/** Whether the outcome is settled and not all of its work done: who has done it removes the attempt's directory last. */
+export async function isUnderWay(store: FileStore, job: SinkJob): Promise<boolean> {
+  return (await store.read(outcomeName(job))) !== null
+}
+
+function unlessNotPrepared(error: unknown): null {
+  if (error instanceof ConnectorError && error.code === 'not_prepared') return null
+  throw error
 }
 
 export async function putPart(store: FileStore, job: SinkJob, part: PartRecord): Promise<void> {
@@ -168,6 +198,10 @@ export function advance(position: LanePosition, part: PartRecord): LanePosition 
 
 function planName(job: SinkJob): string {
   return `${stagingDirectory(job)}/job.json`
+}
+
+function outcomeName(job: SinkJob): string {
+  return `${stagingDirectory(job)}/outcome`
 }
 
 function endName(job: SinkJob, lane: number): string {

@@ -57,6 +57,11 @@ export interface FileStore {
   read(name: string): Promise<Buffer | null>
   /** Writes a small file as a whole or not at all, over an older one; its directory must exist. */
   put(name: string, bytes: Uint8Array): Promise<void>
+  /**
+   * Writes a small file like `put`, if it still has these bytes (null: is not there); says whether it did. Of several that
+   * replace the same bytes, in whatever processes, one does. A store without conditional writes does as `put`.
+   */
+  replace(name: string, expected: Uint8Array | null, bytes: Uint8Array): Promise<boolean>
   /** Removes files; those that are not there count as removed. */
   remove(names: readonly string[]): Promise<void>
   /** Begins a part; the directory of `name` must exist. */

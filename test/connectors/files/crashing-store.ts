@@ -31,6 +31,7 @@ export function crashingStore(store: FileStore, life: Life): FileStore {
     list: (directory) => alive(() => store.list(directory)),
     read: (name) => alive(() => store.read(name)),
     put: (name, bytes) => change(() => store.put(name, bytes)),
+    replace: (name, expected, bytes) => change(() => store.replace(name, expected, bytes)),
     // One by one: a crash may fall between two files.
     remove: async (names) => {
       for (const name of names) await change(() => store.remove([name]))

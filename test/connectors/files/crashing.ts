@@ -28,6 +28,7 @@ export function crashing(store: FileStore, budget: { left: number }, { closes }:
     ...store,
     createDirectory: (name) => change(() => store.createDirectory(name)),
     put: (name, bytes) => change(() => store.put(name, bytes)),
+    replace: (name, expected, bytes) => change(() => store.replace(name, expected, bytes)),
     remove: (names) => each(names, (name) => store.remove([name])),
     publish: (parts) => each(parts, (part) => store.publish([part])),
     withdraw: (parts) => each(parts, (part) => store.withdraw([part])),
