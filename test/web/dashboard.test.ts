@@ -176,6 +176,7 @@ test('the keyboard is enough: choose a job, open it, go back, search, ask for th
   await badge(page, 'completed').waitFor()
   await page.keyboard.press('Escape')
   await page.waitForURL(({ pathname }) => pathname === '/')
+  await page.locator('.job-row a').first().waitFor()
   await page.keyboard.press('/')
   await page.keyboard.type('by-key')
   await expect.poll(() => page.locator('.rows .job-row').count(), { timeout: 20_000 }).toBe(1)

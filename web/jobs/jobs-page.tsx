@@ -61,9 +61,11 @@ export function JobsPage() {
     },
     [hasMore, jobs.length, more],
   )
-  // The focus follows the keys, so that a screen reader reads the job that they chose.
+  // The focus follows the keys, so that a screen reader reads the job that they chose. Not to one that they have left meanwhile:
+  // the focus chooses too.
   useEffect(() => {
-    if (selectedId !== null) document.querySelector<HTMLElement>('.job-row.selected a')?.focus({ preventScroll: true })
+    if (selectedId !== null && selectedId === chosen.current)
+      document.querySelector<HTMLElement>('.job-row.selected a')?.focus({ preventScroll: true })
   }, [selectedId])
 
   return (

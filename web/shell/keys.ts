@@ -1,5 +1,5 @@
 // Single keys that do something, while nobody is typing. The pages add theirs; `?` lists them all.
-import { useEffect } from 'preact/hooks'
+import { useLayoutEffect } from 'preact/hooks'
 
 export interface KeyAction {
   readonly key: string
@@ -14,9 +14,9 @@ export function activeKeys(): KeyAction[] {
   return [...active]
 }
 
-/** These keys work while the component is there. */
+/** These keys work while the component is there, and on what it shows: from the moment that it is shown. */
 export function useKeys(actions: readonly KeyAction[]): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     for (const action of actions) active.add(action)
     return () => {
       for (const action of actions) active.delete(action)
