@@ -5,9 +5,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
-    // Files wait a good part of their time, for a killed worker's session to end or a job to finish: with three at once two cores are
-    // nine tenths busy (eight of the longest files in 210 s). With more, files only take each other's time.
-    maxWorkers: 3,
+    // Two files at once keep two cores busy; more would only make the broker's answers late and timeouts likely.
+    maxWorkers: 2,
     globalSetup: ['test/harness/global-setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
