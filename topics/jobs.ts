@@ -119,6 +119,18 @@ export interface JobWait {
   since: bigint
 }
 
+/** What a job stood still for, and until when. */
+export interface JobPastWait extends JobWait {
+  until: bigint
+}
+
+/** A state that a job came to (ms since 1970); `running` once for each attempt. */
+export interface JobMoment {
+  status: JobStatus
+  attempt: number
+  at: bigint
+}
+
 /** Why a job failed. `code` is stable, `message` says what to do about it. */
 export interface JobError {
   code: string
@@ -164,6 +176,10 @@ export interface JobSnapshot {
   pool: Pool
   /** What it cannot go on without, while that is so. */
   waiting_for: JobWait | null
+  /** What it could not go on without, oldest first: the last of them. */
+  past_waits: JobPastWait[]
+  /** The states that it came to after `submitted`, oldest first. */
+  history: JobMoment[]
   /** 0 before it has started; then counts from 1. */
   attempt: number
   /** Attempts that failed, oldest first, with the reason. */
@@ -322,6 +338,39 @@ export const jobSchema = {
         },
       ],
       default: null,
+    },
+    {
+      name: 'past_waits',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'JobPastWait',
+          fields: [
+            { name: 'code', type: 'string' },
+            { name: 'message', type: 'string' },
+            { name: 'since', type: 'long' },
+            { name: 'until', type: 'long' },
+          ],
+        },
+      },
+      default: [],
+    },
+    {
+      name: 'history',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'JobMoment',
+          fields: [
+            { name: 'status', ...wordOf(JOB_STATUSES) },
+            { name: 'attempt', type: 'int' },
+            { name: 'at', type: 'long' },
+          ],
+        },
+      },
+      default: [],
     },
     { name: 'attempt', type: 'int' },
     {

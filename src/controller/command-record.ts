@@ -96,6 +96,8 @@ export function newJob(
     lanes: [],
     pool: 'cpu',
     waiting_for: null,
+    past_waits: [],
+    history: refused ? [{ status: 'failed', attempt: 0, at: BigInt(at) }] : [],
     attempt: 0,
     failed_attempts: [],
     prepared_attempt: 0,

@@ -146,7 +146,7 @@ export class Duties {
           for (const old of attemptsBefore(job, output)) await sink.discard(old)
           await sink.prepare(sinkJob(job, output))
         }
-        return { type: 'prepared', attempt: job.attempt }
+        return { type: 'prepared', attempt: job.attempt, at: Date.now() }
       case 'finalise':
         return isLate(job) ? takeBack(job, outputs) : finalise(job, outputs)
       case 'clean':

@@ -159,7 +159,7 @@ export class JobBook {
     if (!delivered) return
     const short = delivered.outputs.find(({ written, failed }) => written + failed !== delivered.read)
     if (!short) {
-      this.apply(jobId, { type: 'delivered', attempt: job.attempt })
+      this.apply(jobId, { type: 'delivered', attempt: job.attempt, at })
       return
     }
     const message = `${delivered.read} rows were read, ${short.written} written and ${short.failed} failed; please report this`

@@ -61,6 +61,14 @@ export const JobStatusBody = Type.Object(
         },
       ),
     ),
+    past_waits: Type.Array(
+      Type.Object({ code: Type.String(), message: Type.String(), since: Type.String(), until: Type.String() }),
+      { description: 'What it stood still for before, oldest first' },
+    ),
+    history: Type.Array(
+      Type.Object({ status: Type.Enum([...JOB_STATUSES]), attempt: Type.Integer(), at: Type.String() }),
+      { description: 'The states that it came to after `submitted`, oldest first; `running` once for each attempt' },
+    ),
     error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
     output: Type.Record(Type.String(), Type.Unknown(), { description: 'The first output, as it was understood' }),
     outputs: Type.Array(
@@ -156,6 +164,12 @@ export function jobStatus(
     queue_position: job.status === 'submitted' ? ahead + 1 : null,
     pool: job.pool,
     waiting_for: job.waiting_for && { ...job.waiting_for, since: timeText(job.waiting_for.since) },
+    past_waits: job.past_waits.map(({ since, until, ...wait }) => ({
+      ...wait,
+      since: timeText(since),
+      until: timeText(until),
+    })),
+    history: job.history.map(({ status, attempt, at }) => ({ status, attempt, at: timeText(at) })),
     error: job.error,
     output: job.outputs[0] ? shownOutput(job.outputs[0]) : {},
     outputs: job.outputs.map((output, i) => ({

@@ -17,6 +17,7 @@ import {
   type Pool,
 } from '../../topics/jobs.ts'
 import { cut, MESSAGE_CHARS } from '../cut.ts'
+import { recorded } from './history.ts'
 import { type WebhookTry, webhookAtEnd, webhookTried } from './webhook.ts'
 
 export type JobEvent =
@@ -26,9 +27,9 @@ export type JobEvent =
   | { readonly type: 'waits'; readonly lack: Omit<JobWait, 'since'> | null; readonly at: number }
   /** Its pool has no scorers, and it goes on in the cpu pool as a new attempt. */
   | { readonly type: 'moved'; readonly error: JobError; readonly at: number }
-  | { readonly type: 'prepared'; readonly attempt: number }
+  | { readonly type: 'prepared'; readonly attempt: number; readonly at: number }
   | { readonly type: 'progressed'; readonly totals: Totals }
-  | { readonly type: 'delivered'; readonly attempt: number }
+  | { readonly type: 'delivered'; readonly attempt: number; readonly at: number }
   | { readonly type: 'finalised'; readonly results: readonly JobResult[]; readonly at: number }
   | {
       readonly type: 'attempt-failed'
@@ -76,7 +77,7 @@ export function duty(job: JobSnapshot): Duty | null {
 /** The state after an event, or the same object when the event does not apply to this state. */
 export function next(job: JobSnapshot, event: JobEvent): JobSnapshot {
   if (isTerminal(job.status)) return afterEnd(job, event)
-  const after = step(job, event)
+  const after = 'at' in event ? recorded(job, step(job, event), event.at) : step(job, event)
   const { status, webhook } = after
   return webhook && isTerminal(status) ? { ...after, webhook: webhookAtEnd(webhook, status) } : after
 }

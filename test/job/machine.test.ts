@@ -20,8 +20,8 @@ const RANK: Record<JobStatus, number> = {
 
 const planned: JobEvent = { type: 'planned', plan: PLAN, modelVersion: 3 }
 const admitted: JobEvent = { type: 'admitted', pool: 'cpu', lanes: [0, 1], at: 2_000 }
-const prepared = (attempt: number): JobEvent => ({ type: 'prepared', attempt })
-const delivered = (attempt: number): JobEvent => ({ type: 'delivered', attempt })
+const prepared = (attempt: number): JobEvent => ({ type: 'prepared', attempt, at: 3_000 })
+const delivered = (attempt: number): JobEvent => ({ type: 'delivered', attempt, at: 8_000 })
 const attemptFailed = (attempt: number, retriable = true): JobEvent => ({
   type: 'attempt-failed',
   attempt,
@@ -53,6 +53,12 @@ describe('transitions', () => {
     expect(states[2]).toMatchObject({ lanes: [0, 1], attempt: 1, prepared_attempt: 0, started_at: 2_000n })
     expect(states[3]).toMatchObject({ prepared_attempt: 1 })
     expect(states[5]).toMatchObject({ lanes: [], finished_at: 9_000n, error: null })
+    expect(states[5]?.history).toEqual([
+      { status: 'preparing', attempt: 1, at: 2_000n },
+      { status: 'running', attempt: 1, at: 3_000n },
+      { status: 'completing', attempt: 1, at: 8_000n },
+      { status: 'completed', attempt: 1, at: 9_000n },
+    ])
   })
 
   test('a plan is made once: a second one changes nothing', () => {
@@ -72,6 +78,7 @@ describe('transitions', () => {
     const failed_attempts = [{ attempt: 1, ...ERROR, at: 9_000n }]
     expect(again).toEqual({ ...running(), attempt: 2, failed_attempts })
     expect(duty(again)).toBe('prepare')
+    expect(next(again, prepared(2)).history).toEqual([{ status: 'running', attempt: 2, at: 3_000n }])
     expect(duty(next(again, prepared(2)))).toBeNull()
   })
 
@@ -111,6 +118,21 @@ describe('transitions', () => {
     expect(clean.lanes).toEqual([])
     expect(duty(clean)).toBeNull()
     expect(next(clean, cleaned)).toBe(clean)
+  })
+
+  test('what a job stood still for is remembered when it goes on, and not for ever', () => {
+    const waits = (lack: boolean, at: number): JobEvent => ({
+      type: 'waits',
+      lack: lack ? { code: 'gpu_worker', message: 'none' } : null,
+      at,
+    })
+    const once = next(next(running(), waits(true, 4_000)), waits(false, 6_000))
+    expect(once.past_waits).toEqual([{ code: 'gpu_worker', message: 'none', since: 4_000n, until: 6_000n }])
+    expect(once.waiting_for).toBeNull()
+    expect(next(next(running(), waits(true, 4_000)), cancelled).past_waits).toMatchObject([{ until: 9_000n }])
+    let job = running()
+    for (let at = 0; at < 1_000; at += 20) job = next(next(job, waits(true, at)), waits(false, at + 10))
+    expect(job.past_waits.map(({ since }) => since)).toEqual(Array.from({ length: 20 }, (_, i) => BigInt(600 + i * 20)))
   })
 
   test('a job that never began leaves nothing to clean', () => {
@@ -176,7 +198,7 @@ function eventOf({ attemptOff, retriable, rows, ...step }: Step, job: JobSnapsho
       return { type, pool: 'gpu', lanes: [3, 5], at }
     case 'prepared':
     case 'delivered':
-      return { type, attempt }
+      return { type, attempt, at }
     case 'progressed':
       return {
         type,
@@ -255,6 +277,10 @@ function checkState(job: JobSnapshot): void {
   if (job.status === 'submitted' || job.status === 'completed') expect(job.lanes).toEqual([])
   expect(job.webhook?.state === 'waiting').toBe(!isTerminal(job.status))
   expect(job.webhook?.state === 'not_wanted').toBe(job.status === 'cancelled')
+  expect(job.history.at(-1)?.status ?? 'submitted').toBe(job.status)
+  const times = job.history.map(({ at }) => at)
+  expect(times).toEqual(times.toSorted((a, b) => Number(a - b)))
+  for (const { since, until } of job.past_waits) expect(until).toBeGreaterThanOrEqual(since)
   const over = job.status === 'failed' || job.status === 'cancelled'
   expect(duty(job) === 'clean').toBe(over && job.lanes.length > 0)
   if (job.status === 'completed') expect(duty(job)).toBeNull()

@@ -50,6 +50,8 @@ export function submitted(change: Partial<JobSnapshot> = {}): JobSnapshot {
     lanes: [],
     pool: 'cpu',
     waiting_for: null,
+    past_waits: [],
+    history: [],
     attempt: 0,
     failed_attempts: [],
     prepared_attempt: 0,

@@ -77,6 +77,8 @@ describe('submitting', () => {
       queue_position: null,
       pool: 'cpu',
       waiting_for: null,
+      past_waits: [],
+      history: ['preparing', 'running', 'completing', 'completed'].map((status) => ({ status, attempt: 1, at: time })),
       webhook: null,
       error: null,
       output: {

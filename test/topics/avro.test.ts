@@ -123,6 +123,10 @@ const anySnapshot: fc.Arbitrary<JobSnapshot> = fc.record({
   lanes: fc.array(int),
   pool: fc.constantFrom('cpu' as const, 'gpu' as const),
   waiting_for: fc.option(fc.record({ code: fc.string(), message: fc.string(), since: long })),
+  past_waits: fc.array(fc.record({ code: fc.string(), message: fc.string(), since: long, until: long }), {
+    maxLength: 3,
+  }),
+  history: fc.array(fc.record({ status: fc.constantFrom(...JOB_STATUSES), attempt: int, at: long }), { maxLength: 3 }),
   attempt: int,
   failed_attempts: fc.array(fc.record({ attempt: int, code: fc.string(), message: fc.string(), at: long }), {
     maxLength: 3,
