@@ -1,9 +1,11 @@
 // The Kafka client library, with three of its modules replaced before it loads them: how messages are sent to several brokers, how
 // the body of a Produce request is built, and how a request is framed. A retry writes nothing twice and leaves nothing out; the
 // bytes are the same, with one copy instead of ten, and records that are encoded already can be sent. Besides, it finds coordinators and joins groups with
-// patience. Whatever needs more of the library than its types takes it from here (a test says so): where something else had
+// patience, asks for a transaction's coordinator once, and fetches less often where nothing comes. Whatever needs more of the library than its types takes it from here (a test says so): where something else had
 // loaded it first, it would stay as it is.
 import { createRequire } from 'node:module'
+import { type CoordinatorPrototype, rememberCoordinators } from './known-coordinator.ts'
+import { type FetchingGroup, fetchLazily } from './lazy-fetch.ts'
 import { type ClusterPrototype, seekCoordinatorsPatiently } from './patient-coordinator.ts'
 import { type GroupPrototype, joinPatiently, type RunnerPrototype } from './patient-join.ts'
 import { type ProduceRequest, planProduce } from './produce-request.ts'
@@ -33,10 +35,13 @@ if (!require.cache[user]) {
   replace('kafkajs/src/producer/sendMessages.js', createSendMessages)
   replace(PRODUCE, produce)
   replace('kafkajs/src/protocol/request.js', frame)
-  seekCoordinatorsPatiently((require('kafkajs/src/cluster/index.js') as { prototype: ClusterPrototype }).prototype)
-  const group = require('kafkajs/src/consumer/consumerGroup.js') as { prototype: GroupPrototype }
+  const cluster = require('kafkajs/src/cluster/index.js') as { prototype: ClusterPrototype & CoordinatorPrototype }
+  seekCoordinatorsPatiently(cluster.prototype)
+  rememberCoordinators(cluster.prototype)
+  const group = require('kafkajs/src/consumer/consumerGroup.js') as { prototype: GroupPrototype & FetchingGroup }
   const runner = require('kafkajs/src/consumer/runner.js') as { prototype: RunnerPrototype }
   joinPatiently(group.prototype, runner.prototype)
+  fetchLazily(group.prototype)
 }
 
 const kafkajs = require('kafkajs') as typeof import('kafkajs')

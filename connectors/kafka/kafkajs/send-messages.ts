@@ -161,7 +161,7 @@ function byTopic(batches: readonly Batch[]): ProduceRequest['topicData'] {
 }
 
 /** A failure as kafkajs has them. */
-type Failure = Error & { readonly retriable?: boolean }
+type Failure = Error & { readonly retriable?: boolean; readonly type?: string }
 
 /** That passes with newer metadata. */
 function passing({ topic, partition }: { topic: string; partition?: number }, why: string): Failure {
@@ -172,7 +172,8 @@ function passing({ topic, partition }: { topic: string; partition?: number }, wh
 /** Prepares the next attempt, if there is one. */
 async function recover(failure: Failure, { logger, cluster }: Client, details: object): Promise<void> {
   logger.error(`Failed to send messages: ${failure.message}`, details)
-  if (!failure.retriable) return
+  // The markers of the producer's transaction before are not written: no other broker would know better.
+  if (!failure.retriable || failure.type === 'CONCURRENT_TRANSACTIONS') return
   if (failure.name === 'KafkaJSConnectionClosedError') cluster.removeBroker(failure)
   if (!cluster.isConnected()) await cluster.connect()
   await cluster.refreshMetadata()

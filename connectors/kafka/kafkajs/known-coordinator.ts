@@ -1,0 +1,75 @@
+// A transaction's coordinator is asked for once, and again when it does not do what it is asked. kafkajs asks before each step of
+// each transaction: two of its five requests, and as many round trips, on the way of every job's every state.
+
+/** What of kafkajs' broker its transactions use of a coordinator. */
+export interface TransactionCoordinator {
+  isConnected(): boolean
+  initProducerId(request: object): Promise<unknown>
+  addPartitionsToTxn(request: object): Promise<unknown>
+  addOffsetsToTxn(request: object): Promise<unknown>
+  endTxn(request: object): Promise<unknown>
+}
+
+interface CoordinatorOf {
+  readonly groupId: string
+  readonly coordinatorType?: number
+}
+
+/** What of kafkajs' cluster, of which each producer has one. */
+export interface CoordinatorPrototype {
+  findGroupCoordinator(of: CoordinatorOf): Promise<TransactionCoordinator>
+}
+
+/** As the protocol numbers them; 0 is a consumer group's. */
+const TRANSACTION = 1
+/** Whoever is asked for another coordinator's transaction has done nothing. */
+const NOT_COORDINATOR = 'NOT_COORDINATOR_FOR_GROUP'
+/** It is the coordinator, and still writes the markers of the transaction before. */
+const NOT_YET = 'CONCURRENT_TRANSACTIONS'
+
+export function rememberCoordinators(cluster: CoordinatorPrototype): void {
+  const { findGroupCoordinator } = cluster
+  const known = new WeakMap<CoordinatorPrototype, Map<string, TransactionCoordinator>>()
+
+  cluster.findGroupCoordinator = async function (of: CoordinatorOf): Promise<TransactionCoordinator> {
+    if (of.coordinatorType !== TRANSACTION) return findGroupCoordinator.call(this, of)
+    const mine = known.get(this) ?? new Map<string, TransactionCoordinator>()
+    known.set(this, mine)
+    const kept = mine.get(of.groupId)
+    if (kept?.isConnected()) return kept
+    const broker = await findGroupCoordinator.call(this, of)
+    const forgetful = forgottenAtFailure(
+      broker,
+      () => mine.delete(of.groupId),
+      () => findGroupCoordinator.call(this, of),
+    )
+    mine.set(of.groupId, forgetful)
+    return forgetful
+  }
+}
+
+/** The broker for as long as it answers. One that has just ceased to be the coordinator costs nothing: the next one is asked. */
+function forgottenAtFailure(
+  broker: TransactionCoordinator,
+  forget: () => void,
+  findAgain: () => Promise<TransactionCoordinator>,
+): TransactionCoordinator {
+  type Step = Exclude<keyof TransactionCoordinator, 'isConnected'>
+  const step = (name: Step) => async (request: object) => {
+    try {
+      return await broker[name](request)
+    } catch (error) {
+      const { type } = error as { type?: string }
+      if (type !== NOT_YET) forget()
+      if (type !== NOT_COORDINATOR) throw error
+      return (await findAgain())[name](request)
+    }
+  }
+  return {
+    isConnected: () => broker.isConnected(),
+    initProducerId: step('initProducerId'),
+    addPartitionsToTxn: step('addPartitionsToTxn'),
+    addOffsetsToTxn: step('addOffsetsToTxn'),
+    endTxn: step('endTxn'),
+  }
+}
