@@ -10,7 +10,7 @@ import { connectorError, withConnectorErrors } from './errors.ts'
 import { guardQuery, type PlainSelect } from './guard.ts'
 import { KeyWatch, keyProblem, keysetQuery, requireKeyAt } from './keyset.ts'
 import { queryForKeys, queryOfRows } from './rows-query.ts'
-import { openSession } from './session.ts'
+import { openSession, type ReadSession } from './session.ts'
 
 /** Every read holds a connection for as long as it lasts; descriptions and counts come in between. */
 const MAX_CONNECTIONS = 16
@@ -116,7 +116,6 @@ async function* readRows(connections: Connections, input: JobInput, options: Rea
       yield batch
     }
     copying = false
-    await client.query('COMMIT')
     complete = true
   } catch (error) {
     signal.throwIfAborted()
@@ -126,8 +125,15 @@ async function* readRows(connections: Connections, input: JobInput, options: Rea
     signal.removeEventListener('abort', onAbort)
     // Still copying: an abort, or a consumer that stopped in the middle.
     if (copying || signal.aborted) await session.abort()
-    else session.release(!complete)
+    // Every row is here: whoever reads them need not wait until the transaction, which changed nothing, is over.
+    else if (complete) void client.query('COMMIT').then(...released(session))
+    else session.release(true)
   }
+}
+
+/** What to do with the session when its transaction is over, and when that failed. */
+function released({ release }: ReadSession): [() => void, () => void] {
+  return [() => release(false), () => release(true)]
 }
 
 function readError(error: unknown): unknown {

@@ -1,4 +1,5 @@
 // Puts a job's chunks into one lane, in order: while one send is under way the next chunks gather, and go together.
+import { setImmediate as turn } from 'node:timers/promises'
 
 import { type ChunkHeader, type ChunkId, chunkHeaders } from '../../topics/chunks.ts'
 import type { TopicSpec } from '../../topics/topic.ts'
@@ -71,6 +72,8 @@ export class LaneSender {
   /** After a failed send `#sending` stays: a chunk that went past a lost one would be a gap. */
   async #sendAll(): Promise<void> {
     try {
+      // What the source gave in the same moment goes along: of a small job all of it, and the end.
+      await turn()
       while (this.#queue.length) await this.#sendNext()
       // In the very turn in which the queue was seen empty, or a chunk pushed in between would wait for ever.
       this.#sending = null

@@ -12,6 +12,7 @@ import { Ledger } from '../kafka/ledger.ts'
 import { withSchemas } from '../kafka/schemas.ts'
 import { untilOver, wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
+import { GatheredCommits } from './gathered-commits.ts'
 import { type Ending, type ReadSignals, runKeyedRead } from './keyed-read.ts'
 import { LaneSenders } from './lane-senders.ts'
 import { OpenOffsets } from './open-offsets.ts'
@@ -45,6 +46,7 @@ export async function startReader(context: ProcessContext): Promise<RunningRole>
 
 async function runPartition(lane: Lane, reads: Reads, context: ProcessContext, stop: AbortSignal): Promise<void> {
   const offsets = new OpenOffsets()
+  const commits = new GatheredCommits((offset) => lane.commit(offset))
   const tasks = new Set<Promise<void>>()
   for (let records = await lane.next(); records; records = await lane.next()) {
     for (const record of records) {
@@ -52,8 +54,8 @@ async function runPartition(lane: Lane, reads: Reads, context: ProcessContext, s
       const tracked: Promise<void> = (
         record.value ? taken(record.value, lane, reads, context, stop) : Promise.resolve(true)
       )
-        .then(async (over) => {
-          if (over) await lane.commit(offsets.close(record.offset))
+        .then((over) => {
+          if (over) commits.soon(offsets.close(record.offset), context.onFatal)
         })
         .catch(context.onFatal)
         .finally(() => tasks.delete(tracked))
@@ -62,6 +64,7 @@ async function runPartition(lane: Lane, reads: Reads, context: ProcessContext, s
   }
   // After a rebalance the reads go on: most often the partition comes back to this process, and joins them again.
   if (!lane.revoked.aborted) await Promise.all(tasks)
+  await commits.flush()
 }
 
 async function taken(
