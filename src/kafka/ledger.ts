@@ -123,6 +123,11 @@ export class Ledger {
     this.#writer.soon({ ...this.#entry(totals, false, null), sent })
   }
 
+  /** The lane is complete, which nobody waits for: told within a moment. */
+  doneSoon(totals: LedgerTotals): void {
+    this.#writer.soon(this.#entry(totals, true, null))
+  }
+
   /** The lane (or the query) is complete. */
   done(totals: LedgerTotals, sent: LaneTotals[] = []): Promise<void> {
     return this.#writer.now({ ...this.#entry(totals, true, null), sent })

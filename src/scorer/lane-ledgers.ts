@@ -61,7 +61,7 @@ export class LaneLedgers {
   }
 
   /** Reports what is committed up to `offset`. */
-  async report(offset: bigint): Promise<void> {
+  report(offset: bigint): void {
     for (const [key, account] of this.#accounts) {
       const job = this.#context.views.jobs.get(account.job.job_id)
       if (!job || isTerminal(job.status) || job.attempt !== account.job.attempt) {
@@ -71,7 +71,7 @@ export class LaneLedgers {
       account.totals = { ...account.totals, offset }
       if (account.failed) continue
       if (account.ended) {
-        await account.ledger.done(account.totals)
+        account.ledger.doneSoon(account.totals)
         this.#accounts.delete(key)
       } else if (account.changed) {
         account.ledger.report(account.totals)

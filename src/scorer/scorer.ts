@@ -112,7 +112,7 @@ async function scoreAll(
     if (scored.length) await scoring.producer.send(scored)
     const next = record.offset + 1n
     await lane.commit(next)
-    await ledgers.report(next)
+    ledgers.report(next)
     scored = []
     since = performance.now()
   }
