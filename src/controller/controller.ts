@@ -108,7 +108,11 @@ async function runPartition(
       if (ticked) {
         book.lookForScorers((jobId) => views.progressOf(jobId), live, at)
         book.expire(at)
-        schedules.fire(book, at)
+        for (const { scheduleId, error } of schedules.fire(book, at))
+          context.log.error(
+            { scheduleId, err: error },
+            'a schedule could not fire; it is left alone until it is changed',
+          )
       }
       const outlived = ticked ? book.outlived(at) : []
       ticked = false

@@ -6,10 +6,11 @@ import type { ProgressEntry } from '../../topics/progress.ts'
 import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'
 import { chooseLanes, laneCount } from '../job/lanes.ts'
-import { deadline, isActive, isOutlived, type JobEvent, next, timeoutError } from '../job/machine.ts'
+import { deadline, isActive, type JobEvent, next, outlivedAt, timeoutError } from '../job/machine.ts'
 import { type LivePools, lack, MOVE_AFTER_MS, poolFor, shouldMove } from '../job/pools.ts'
 import { delivery, stageError, totals } from '../job/progress.ts'
 import { newJob, type Origin, plannedByApi, submittedJobId } from './command-record.ts'
+import { DueTimes } from './due-times.ts'
 import { OpenJobs } from './open-jobs.ts'
 
 export interface BookLimits {
@@ -24,23 +25,20 @@ export class JobBook {
   readonly #jobs = new Map<string, JobSnapshot>()
   readonly #open = new OpenJobs()
   readonly #limits: BookLimits
-  /** Finished jobs whose webhook is not delivered. */
-  readonly #undelivered = new Set<string>()
+  /** Finished jobs by when their webhook is to be tried. */
+  readonly #undelivered = new DueTimes()
+  /** Finished jobs by when their time is up. */
+  readonly #ends = new DueTimes()
   #changed: JobSnapshot[] = []
   #forgotten: string[] = []
 
   constructor(jobs: Iterable<JobSnapshot>, limits: BookLimits) {
-    for (const job of jobs) this.#set(job.job_id, job)
     this.#limits = limits
+    for (const job of jobs) this.#set(job.job_id, job)
   }
 
   get(jobId: string): JobSnapshot | undefined {
     return this.#jobs.get(jobId)
-  }
-
-  /** Jobs that still want something done. */
-  open(): JobSnapshot[] {
-    return this.#open.all()
   }
 
   /** Jobs that are under way: their ledgers and deadlines are looked at. */
@@ -69,13 +67,12 @@ export class JobBook {
 
   /** Finished jobs whose time is up. */
   outlived(at: number): JobSnapshot[] {
-    return [...this.#jobs.values()].filter((job) => isOutlived(job, this.#limits.resultTtlHours, at))
+    return this.#dueIn(this.#ends, at)
   }
 
   /** Finished jobs whose webhook is due. */
   undelivered(at: number): JobSnapshot[] {
-    const jobs = [...this.#undelivered].map((jobId) => this.#jobs.get(jobId) as JobSnapshot)
-    return jobs.filter(({ webhook }) => Number(webhook?.next_attempt_at ?? 0n) <= at)
+    return this.#dueIn(this.#undelivered, at)
   }
 
   /** The job and what it wrote are gone. */
@@ -128,8 +125,7 @@ export class JobBook {
 
   /** Whether a job of the schedule is not finished. */
   isBusy(scheduleId: string): boolean {
-    for (const job of this.#open.unfinished()) if (job.schedule_id === scheduleId) return true
-    return false
+    return this.#open.isBusy(scheduleId)
   }
 
   /** Draws the consequences of a job's ledger. `withTotals` also takes over the counts. */
@@ -221,8 +217,13 @@ export class JobBook {
     this.#open.changed(this.#jobs.get(jobId), job)
     if (job) this.#jobs.set(jobId, job)
     else this.#jobs.delete(jobId)
-    if (job?.webhook?.state === 'pending') this.#undelivered.add(jobId)
-    else this.#undelivered.delete(jobId)
+    this.#ends.set(jobId, job ? outlivedAt(job, this.#limits.resultTtlHours) : null)
+    const webhook = job?.webhook
+    this.#undelivered.set(jobId, webhook?.state === 'pending' ? Number(webhook.next_attempt_at ?? 0n) : null)
+  }
+
+  #dueIn(times: DueTimes, at: number): JobSnapshot[] {
+    return times.due(at).map((jobId) => this.#jobs.get(jobId) as JobSnapshot)
   }
 }
 

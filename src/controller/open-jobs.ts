@@ -4,11 +4,12 @@ import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
 import { duty, isActive } from '../job/machine.ts'
 
 export class OpenJobs {
-  readonly #unfinished = new Map<string, JobSnapshot>()
   readonly #active = new Map<string, JobSnapshot>()
   readonly #due = new Map<string, JobSnapshot>()
   /** Tenant → how many of its jobs are active. */
-  readonly #places = new Map<string, number>()
+  readonly #places = new Counts()
+  /** Schedule → how many of its jobs are not finished. */
+  readonly #ofSchedule = new Counts()
   /** Tenant → its jobs that wait for a place, in the order in which they get one. */
   readonly #waiting = new Map<string, JobSnapshot[]>()
 
@@ -21,13 +22,9 @@ export class OpenJobs {
     if (after) this.#add(after)
   }
 
-  /** Jobs that are not finished, or have something left to be cleaned up. */
-  all(): JobSnapshot[] {
-    return [...new Map([...this.#unfinished, ...this.#due]).values()]
-  }
-
-  unfinished(): IterableIterator<JobSnapshot> {
-    return this.#unfinished.values()
+  /** Whether a job of the schedule is not finished. */
+  isBusy(scheduleId: string): boolean {
+    return this.#ofSchedule.has(scheduleId)
   }
 
   /** Jobs that take one of their tenant's places. */
@@ -48,28 +45,25 @@ export class OpenJobs {
   /** Of each tenant as many waiting jobs as it has free places, those first that were submitted first. */
   next(placesOfATenant: number): JobSnapshot[] {
     return [...this.#waiting].flatMap(([tenant, jobs]) =>
-      jobs.slice(0, Math.max(0, placesOfATenant - (this.#places.get(tenant) ?? 0))),
+      jobs.slice(0, Math.max(0, placesOfATenant - this.#places.get(tenant))),
     )
   }
 
   #add(job: JobSnapshot): void {
-    if (!isTerminal(job.status)) this.#unfinished.set(job.job_id, job)
+    if (!isTerminal(job.status)) this.#ofSchedule.add(job.schedule_id, 1)
     const due = duty(job)
     if (due === 'admit') this.#enqueue(job)
     else if (due !== null) this.#due.set(job.job_id, job)
     if (!isActive(job)) return
     this.#active.set(job.job_id, job)
-    this.#places.set(job.tenant_id, (this.#places.get(job.tenant_id) ?? 0) + 1)
+    this.#places.add(job.tenant_id, 1)
   }
 
   #remove(job: JobSnapshot): void {
-    this.#unfinished.delete(job.job_id)
+    if (!isTerminal(job.status)) this.#ofSchedule.add(job.schedule_id, -1)
     this.#due.delete(job.job_id)
     if (duty(job) === 'admit') this.#dequeue(job)
-    if (!this.#active.delete(job.job_id)) return
-    const places = (this.#places.get(job.tenant_id) ?? 0) - 1
-    if (places > 0) this.#places.set(job.tenant_id, places)
-    else this.#places.delete(job.tenant_id)
+    if (this.#active.delete(job.job_id)) this.#places.add(job.tenant_id, -1)
   }
 
   /** Nearly always the last; of the same millisecond, who came first is first. */
@@ -91,5 +85,26 @@ export class OpenJobs {
     const place = queue.findIndex((other) => other.job_id === job_id)
     if (place >= 0) queue.splice(place, 1)
     if (!queue.length) this.#waiting.delete(tenant_id)
+  }
+}
+
+/** How many there are of each; of none nothing is kept. */
+class Counts {
+  readonly #counts = new Map<string, number>()
+
+  get(of: string): number {
+    return this.#counts.get(of) ?? 0
+  }
+
+  has(of: string): boolean {
+    return this.#counts.has(of)
+  }
+
+  /** Null is counted nowhere. */
+  add(of: string | null, change: number): void {
+    if (of === null) return
+    const count = this.get(of) + change
+    if (count > 0) this.#counts.set(of, count)
+    else this.#counts.delete(of)
   }
 }

@@ -5,6 +5,7 @@ import type { Schedule } from '../../topics/schedules.ts'
 import { jobIdOfFiring, requestHash, scheduleIdOf } from '../job/identity.ts'
 import { changed, fired, firedJob, newSchedule, parseChange } from '../job/schedule.ts'
 import { type Origin, submittedJobId } from './command-record.ts'
+import { DueTimes } from './due-times.ts'
 import type { BookLimits, JobBook } from './job-book.ts'
 
 /** A schedule's new state; null: it was deleted. */
@@ -13,17 +14,25 @@ export interface ScheduleWrite {
   readonly schedule: Schedule | null
 }
 
+/** Why a schedule's firing could not be made. */
+export interface FailedFiring {
+  readonly scheduleId: string
+  readonly error: Error
+}
+
 /** Changes of a schedule that are known again when they are repeated. */
 const REMEMBERED_CHANGES = 50
 
 export class ScheduleBook {
   readonly #schedules = new Map<string, Schedule>()
+  /** When each is to be looked at. */
+  readonly #times = new DueTimes()
   readonly #limits: Pick<BookLimits, 'defaultParallelism'>
   #writes: ScheduleWrite[] = []
 
   constructor(schedules: Iterable<Schedule>, limits: Pick<BookLimits, 'defaultParallelism'>) {
-    for (const schedule of schedules) this.#schedules.set(schedule.schedule_id, schedule)
     this.#limits = limits
+    for (const schedule of schedules) this.#set(schedule)
   }
 
   get(scheduleId: string): Schedule | undefined {
@@ -58,6 +67,7 @@ export class ScheduleBook {
     if (change_id !== null && schedule.recent_changes.includes(change_id)) return null
     if (command.schedule === null) {
       this.#schedules.delete(schedule_id)
+      this.#times.set(schedule_id, null)
       this.#writes.push({ key: schedule_id, schedule: null })
       return null
     }
@@ -69,24 +79,44 @@ export class ScheduleBook {
     return null
   }
 
-  /** Makes what is due: the jobs, and the schedules' new state. */
-  fire(jobs: JobBook, at: number): void {
-    for (const schedule of this.#schedules.values()) {
-      if (schedule.waiting_fire_at === null && (schedule.next_fire_at === null || schedule.next_fire_at > at)) continue
-      const { schedule: after, firings } = fired(schedule, jobs.isBusy(schedule.schedule_id), at)
-      if (after === schedule && !firings.length) continue
-      let fresh = after
-      for (const fireAt of firings) {
-        const jobId = jobIdOfFiring(schedule.schedule_id, fireAt)
-        jobs.fire(schedule, jobId, at)
-        fresh = firedJob(fresh, fireAt, jobId)
+  /**
+   * Makes what is due: the jobs, and the schedules' new state. One that cannot be fired stops no other, and is left alone until it
+   * changes: it would fail in the same way at each look.
+   */
+  fire(jobs: JobBook, at: number): FailedFiring[] {
+    return this.#times.due(at).flatMap((scheduleId) => {
+      try {
+        this.#fireOne(this.#schedules.get(scheduleId) as Schedule, jobs, at)
+        return []
+      } catch (error) {
+        this.#times.set(scheduleId, null)
+        return [{ scheduleId, error: error as Error }]
       }
-      this.#put(fresh)
+    })
+  }
+
+  #fireOne(schedule: Schedule, jobs: JobBook, at: number): void {
+    const { schedule: after, firings } = fired(schedule, jobs.isBusy(schedule.schedule_id), at)
+    if (after === schedule && !firings.length) return
+    let fresh = after
+    for (const fireAt of firings) {
+      const jobId = jobIdOfFiring(schedule.schedule_id, fireAt)
+      jobs.fire(schedule, jobId, at)
+      fresh = firedJob(fresh, fireAt, jobId)
     }
+    this.#put(fresh)
   }
 
   #put(schedule: Schedule): void {
-    this.#schedules.set(schedule.schedule_id, schedule)
+    this.#set(schedule)
     this.#writes.push({ key: schedule.schedule_id, schedule })
+  }
+
+  #set(schedule: Schedule): void {
+    const { schedule_id, waiting_fire_at, next_fire_at } = schedule
+    this.#schedules.set(schedule_id, schedule)
+    // One that waits may go on whenever a job of it has ended.
+    const at = waiting_fire_at === null ? next_fire_at : 0n
+    this.#times.set(schedule_id, at === null ? null : Number(at))
   }
 }

@@ -162,9 +162,9 @@ export function timeoutError(job: JobSnapshot, state: string): JobError {
   return { code: 'timeout', message: `not finished within ${job.config.timeout_minutes} minutes: ${state}` }
 }
 
-/** Whether a finished job, with nothing left to clean up, has been kept for its time. */
-export function isOutlived(job: JobSnapshot, ttlHours: number, at: number): boolean {
-  return job.finished_at !== null && duty(job) === null && at >= Number(job.finished_at) + ttlHours * 3_600_000
+/** When a job will have been kept for its time, in ms since 1970; null before it is finished, with nothing left to clean up. */
+export function outlivedAt(job: JobSnapshot, ttlHours: number): number | null {
+  return job.finished_at === null || duty(job) !== null ? null : Number(job.finished_at) + ttlHours * 3_600_000
 }
 
 /** Whether a job takes one of its tenant's places. */

@@ -62,7 +62,7 @@ describe('commands', () => {
     expect(book.takeChanges()).toEqual([])
     expect(book.get(jobIdOfRecord(ORIGIN.topic, 3, 12n))).toMatchObject({ submitted_at: 5_000n, plan: null })
     book.command(command, { ...ORIGIN, offset: 13n }, 7_000)
-    expect(book.open()).toHaveLength(2)
+    expect(book.takeChanges()).toHaveLength(1)
   })
 
   test('a forwarded command is one job, however often it was forwarded', () => {
@@ -70,7 +70,7 @@ describe('commands', () => {
     const forwarded = { ...submit('inference.commands.v1/7/40'), plan: undefined } as unknown as SubmitCommand
     book.command(forwarded, { ...ORIGIN, offset: 20n }, 5_000)
     book.command(forwarded, { ...ORIGIN, offset: 21n }, 5_001)
-    expect(book.open().map(({ job_id }) => job_id)).toEqual([jobIdOfKey('acme', 'inference.commands.v1/7/40')])
+    expect(book.takeChanges().map(({ job_id }) => job_id)).toEqual([jobIdOfKey('acme', 'inference.commands.v1/7/40')])
   })
 
   test('a key with another body is a conflict and changes nothing', () => {
@@ -85,7 +85,7 @@ describe('commands', () => {
   test('a key belongs to its tenant', () => {
     book.command(submit('k1', 'acme'), ORIGIN, 5_000)
     expect(book.command(submit('k1', 'other', { ...BODY, model_id: 'x' }), ORIGIN, 5_000)).toBeNull()
-    expect(book.open()).toHaveLength(2)
+    expect(book.takeChanges()).toHaveLength(2)
   })
 
   test.each([{ query_columns: [5] }, { scored_columns: [null] }, { output_columns: [[7]] }, { model_version: 3e9 }])(
@@ -103,7 +103,7 @@ describe('commands', () => {
     expect(book.command(submit('k1', 'acme', { model_id: 'churn' }), ORIGIN, 5_000)).toBeNull()
     book.admit([], 6_000, CPU)
     expect(book.get(jobIdOfKey('acme', 'k1'))).toMatchObject({ status: 'failed', error: { code: 'invalid_request' } })
-    expect(book.open()).toEqual([])
+    expect([...book.active(), ...book.due()]).toEqual([])
   })
 
   test('a cancel of a job that is not there, or is not the tenant’s, is refused with the reason', () => {
@@ -134,9 +134,9 @@ describe('commands', () => {
         for (const key of [...first, ...second]) expect(one.command(submit(key), ORIGIN, 5_000)).toBeNull()
         for (const key of [...second, ...first]) expect(other.command(submit(key), ORIGIN, 5_000)).toBeNull()
         const byId = (jobs: JobSnapshot[]) => jobs.toSorted((a, b) => (a.job_id < b.job_id ? -1 : 1))
-        expect(byId(one.open())).toEqual(byId(other.open()))
-        expect(one.open()).toHaveLength(new Set([...first, ...second]).size)
-        expect(one.takeChanges()).toHaveLength(one.open().length)
+        const jobs = one.takeChanges()
+        expect(byId(jobs)).toEqual(byId(other.takeChanges()))
+        expect(jobs).toHaveLength(new Set([...first, ...second]).size)
       }),
     )
   })
@@ -145,7 +145,8 @@ describe('commands', () => {
     book.command(submit('k1'), ORIGIN, 5_000)
     book.admit([], 6_000, CPU)
     const successor = new JobBook(new Map(book.takeChanges().map((job) => [job.job_id, job])).values(), LIMITS)
-    expect(successor.open()).toEqual(book.open())
+    expect(successor.active()).toEqual(book.active())
+    expect(successor.active()).toHaveLength(1)
     expect(successor.command(submit('k1'), ORIGIN, 7_000)).toBeNull()
     expect(successor.takeChanges()).toEqual([])
   })
@@ -170,26 +171,29 @@ describe('admission', () => {
     fc.assert(
       fc.property(fc.array(anyStep, { maxLength: 40 }), fc.integer({ min: 1, max: 3 }), (steps, limit) => {
         const book = new JobBook([], { ...LIMITS, maxConcurrentJobs: limit })
+        const jobs = new Map<string, JobSnapshot>()
         steps.forEach((step, at) => {
           if (step.type === 'submit') book.command(submit(`k${at}`, step.tenant), ORIGIN, at)
           else if (step.type === 'end') {
-            const open = book.open().filter((job) => !isTerminal(job.status))
+            const open = [...jobs.values()].filter((job) => !isTerminal(job.status))
             const job = open[step.pick % (open.length || 1)]
             const error = { code: 'x', message: 'x' }
             if (job)
               book.apply(job.job_id, step.as === 'failed' ? { type: 'failed', error, at } : { type: step.as, at })
           } else {
             book.admit([], at, CPU)
-            for (const tenant of ['acme', 'other']) checkPlaces(book, tenant, limit)
           }
+          for (const job of book.takeChanges()) jobs.set(job.job_id, job)
+          if (step.type === 'admit')
+            for (const tenant of ['acme', 'other']) checkPlaces([...jobs.values()], tenant, limit)
         })
       }),
     )
   })
 
   /** All places are taken or nobody waits, and nobody who waits came before somebody who runs. */
-  function checkPlaces(book: JobBook, tenant: string, limit: number): void {
-    const jobs = book.open().filter((job) => job.tenant_id === tenant)
+  function checkPlaces(all: readonly JobSnapshot[], tenant: string, limit: number): void {
+    const jobs = all.filter((job) => job.tenant_id === tenant)
     const active = jobs.filter(isActive)
     const waiting = jobs.filter((job) => job.status === 'submitted')
     expect(active.length).toBeLessThanOrEqual(limit)
@@ -240,7 +244,7 @@ describe('admission', () => {
     const book = new JobBook([], LIMITS)
     for (const key of ['k1', 'k2']) book.command(submit(key, 'acme', LARGE), ORIGIN, 5_000)
     book.admit([], 6_000, CPU)
-    expect(new Set(book.open().flatMap(({ lanes }) => lanes)).size).toBe(8)
+    expect(new Set(book.active().flatMap(({ lanes }) => lanes)).size).toBe(8)
   })
 })
 
@@ -485,7 +489,7 @@ describe('deadlines', () => {
   })
 })
 
-test('open jobs are those that are unfinished or have lanes to give back', () => {
+test('jobs under way are active, and those that have lanes to give back are due', () => {
   const jobs = [
     submitted({ job_id: 'waits' }),
     running({ job_id: 'runs' }),
@@ -494,7 +498,8 @@ test('open jobs are those that are unfinished or have lanes to give back', () =>
     running({ job_id: 'clean', status: 'cancelled', lanes: [] }),
   ]
   const book = new JobBook(jobs, LIMITS)
-  expect(book.open().map(({ job_id }) => job_id)).toEqual(['waits', 'runs', 'to clean'])
+  const ids = (found: readonly JobSnapshot[]) => found.map(({ job_id }) => job_id)
+  expect([ids(book.active()), ids(book.due())]).toEqual([['runs'], ['waits', 'to clean']])
   expect(book.apply('nobody', { type: 'cleaned' })).toBe(false)
 })
 

@@ -12,6 +12,7 @@ const anyJob: fc.Arbitrary<JobSnapshot> = fc
   .record({
     job_id: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'),
     tenant_id: fc.constantFrom('acme', 'other'),
+    schedule_id: fc.constantFrom(null, 'hourly', 'nightly'),
     status: fc.constantFrom(...JOB_STATUSES),
     plan: fc.constantFrom(null, PLAN),
     lanes: fc.constantFrom<number[][]>([], [0, 1]),
@@ -32,15 +33,22 @@ test('it finds the jobs that a look at every job would find', () => {
       const jobs = new Map<string, JobSnapshot>()
       const open = new OpenJobs()
       for (const { job, gone } of changes) {
-        // A job never changes its tenant or its time.
+        // A job never changes its tenant, its schedule or its time.
         const before = jobs.get(job.job_id)
-        const after = before ? { ...job, tenant_id: before.tenant_id, submitted_at: before.submitted_at } : job
+        const kept = before && {
+          tenant_id: before.tenant_id,
+          schedule_id: before.schedule_id,
+          submitted_at: before.submitted_at,
+        }
+        const after = { ...job, ...kept }
         open.changed(before, gone ? undefined : after)
         if (gone) jobs.delete(job.job_id)
         else jobs.set(job.job_id, after)
         const all = [...jobs.values()]
-        expect(ids(open.all())).toEqual(ids(all.filter((each) => !isTerminal(each.status) || duty(each) !== null)))
-        expect(ids(open.unfinished())).toEqual(ids(all.filter((each) => !isTerminal(each.status))))
+        for (const schedule of ['hourly', 'nightly'])
+          expect(open.isBusy(schedule)).toBe(
+            all.some((each) => each.schedule_id === schedule && !isTerminal(each.status)),
+          )
         expect(ids(open.active())).toEqual(ids(all.filter(isActive)))
         expect(ids(open.due())).toEqual(ids(all.filter((each) => ![null, 'admit'].includes(duty(each)))))
         expect(ids(open.stalled())).toEqual(ids(all.filter((each) => duty(each) === 'admit' && each.waiting_for)))

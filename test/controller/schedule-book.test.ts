@@ -208,3 +208,16 @@ describe('firing', () => {
     ])
   })
 })
+
+test('a schedule that cannot fire stops no other, and is left alone until it changes', () => {
+  const broken = 'schedule-broken'
+  schedules.create(submit('k1'), ORIGIN, START)
+  const book = new ScheduleBook([{ ...scheduleIn(), schedule_id: broken, job: '{' }, scheduleIn()], LIMITS)
+  expect(book.fire(jobs, FIRST)).toEqual([{ scheduleId: broken, error: expect.any(SyntaxError) }])
+  expect(jobs.takeChanges().map(({ schedule_id }) => schedule_id)).toEqual([ID])
+  expect(book.fire(jobs, FIRST + MINUTE_MS)).toEqual([])
+  const mended = { ...change({ job: JOB }), schedule_id: broken }
+  expect(book.command(mended, FIRST + MINUTE_MS)).toBeNull()
+  expect(book.fire(jobs, FIRST + 2 * MINUTE_MS)).toEqual([])
+  expect(jobs.takeChanges().map(({ schedule_id }) => schedule_id)).toEqual([broken])
+})
