@@ -123,12 +123,17 @@ test('keys of the file come and go without a restart; a file that is damaged cha
   expect(await statusWith(key)).toBe(401)
   writeFileSync(FILE, JSON.stringify([...JSON.parse(before), entry]))
   await until(async () => (await statusWith(key)) === 200)
+  const headers = { authorization: `Bearer ${key}` }
+  const events = await fetch(new URL('/api/v1/inference/events', guarded.url), { headers })
+  expect(events.status).toBe(200)
   writeFileSync(FILE, '[{"tenant":"acme"')
   const [api] = guarded.processes('api')
   await until(async () => (await statusWith(key)) && api?.log.some((line) => line.includes('of before stay valid')))
   expect(await statusWith(key)).toBe(200)
   writeFileSync(FILE, before)
   await until(async () => (await statusWith(key)) === 401)
+  // What it was being told all the time ends too.
+  await events.text()
 })
 
 test('a 401 says how to authenticate (RFC 9110, 15.5.2)', async () => {

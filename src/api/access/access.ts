@@ -14,12 +14,15 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whose request it is. Only of routes with a scope. */
     tenantId: string
+    /** Whether its key is enough still: what an answer that goes on for long asks now and then. */
+    isStillAllowed(): Promise<boolean>
   }
 }
 
 /** Guards every route that is added from now on, those of plugins too. One without a scope keeps the API from starting. */
 export function guardRoutes(app: FastifyInstance, keys: KeyRing): void {
   app.decorateRequest('tenantId', 'default')
+  app.decorateRequest('isStillAllowed', async () => true)
   app.addHook('onRoute', (route) => declareScope(route, keys.isGuarded))
   // Before anything else is looked at: without a key, not even what exists can be learnt. The route's own path counts, for
   // a request may write it otherwise (`/%61pi/…`); paths without a route are guarded by how they begin.
@@ -27,6 +30,13 @@ export function guardRoutes(app: FastifyInstance, keys: KeyRing): void {
     const { scope } = request.routeOptions.config
     if (!keys.isGuarded || (scope === undefined && !request.url.startsWith('/api/'))) return
     request.tenantId = await tenantOf(request, scope, keys)
+    request.isStillAllowed = async () => {
+      try {
+        return (await tenantOf(request, scope, keys)) === request.tenantId
+      } catch {
+        return false
+      }
+    }
   })
 }
 

@@ -9,6 +9,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** A comment now and then keeps proxies from closing a quiet connection. */
 const KEEP_ALIVE_MS = 15_000
+/** A stream ends this long after its key was taken back or has expired. */
+const LOOK_AT_KEY_MS = 2_000
 /** How long a client waits before it connects again. */
 const RETRY_MS = 2_000
 /** With more than this unsent, the client is slow: what changes meanwhile is told once it has caught up. */
@@ -30,8 +32,13 @@ export class EventStream {
     })
     this.#response.write(`retry: ${RETRY_MS}\n\n`)
     const keepAlive = setInterval(() => this.#response.write(': still here\n\n'), KEEP_ALIVE_MS)
+    const { request } = reply
+    const lookAtKey = setInterval(async () => {
+      if (!(await request.isStillAllowed())) this.end()
+    }, LOOK_AT_KEY_MS)
     this.#response.on('close', () => {
       clearInterval(keepAlive)
+      clearInterval(lookAtKey)
       onClose()
     })
   }
