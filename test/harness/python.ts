@@ -8,7 +8,7 @@ import { cachedFolder } from '../../embedded/cache.ts'
 const run = promisify(execFile)
 
 /** Pinned: what a test reads with must not change by itself. */
-const PACKAGES = ['pyarrow==21.0.0', 'confluent-kafka[avro]==2.11.1']
+const PACKAGES = ['pyarrow==21.0.0', 'confluent-kafka[avro]==2.11.1', 'requests==2.32.5', 'pandas==2.3.3']
 
 /**
  * Runs a Python program with those packages and gives what it printed as JSON. `args` are its `sys.argv[1:]`. Throws with

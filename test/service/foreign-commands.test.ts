@@ -24,7 +24,7 @@ import {
   seedCustomers,
   smallJob,
 } from '../harness/jobs.ts'
-import { pythonFile } from '../harness/python.ts'
+import { python, pythonFile } from '../harness/python.ts'
 import { startRegistry, type TestRegistry } from '../harness/registry.ts'
 import { kafkaBrokers } from '../harness/servers.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
@@ -127,6 +127,51 @@ test('the consumer says why a job did not complete', async () => {
   await expect(pythonFile(join(examples, 'follow.py'), [jobId], surroundings())).rejects.toThrow(
     /failed.*no-such-model/,
   )
+})
+
+const files = (destination: string, more: JsonObject = {}): JsonObject => {
+  const { output: _, ...job } = smallJob('unused')
+  return { ...job, output: { destination, path: `python-${destination}`, ...more } }
+}
+
+test.each([
+  ['parquet', {}],
+  ['csv', { compression: 'gzip' }],
+])('a Python client over REST follows its job and has the %s result in pandas', async (destination, more) => {
+  const program = `import json, sys
+sys.path.insert(0, sys.argv[1])
+import score
+states = []
+frame = score.Scoreline(sys.argv[2]).score(json.loads(sys.argv[3]), on_progress=states.append)
+print(json.dumps({"rows": frame.to_dict("records"), "types": frame.dtypes.astype(str).to_dict(), "states": [s["status"] for s in states]}))`
+  const job = JSON.stringify(files(destination, more))
+  const { rows, types, states } = await python<JsonObject>(program, [examples, service.url, job])
+  expect(types).toEqual({
+    customer_id: 'int64',
+    label: 'int64',
+    probabilities_0: expect.stringContaining('float'),
+    probabilities_1: expect.stringContaining('float'),
+  })
+  expect(rows.map(({ customer_id }: JsonObject) => customer_id).sort((a: number, b: number) => a - b)).toEqual(
+    Array.from({ length: 10 }, (_, i) => i + 1),
+  )
+  for (const row of rows) expect(row.probabilities_0 + row.probabilities_1).toBeCloseTo(1)
+  expect(states.at(-1)).toBe('completed')
+})
+
+test('the Python client from the shell: the frame, and why a job did not complete', async () => {
+  const env = { SCORELINE_URL: service.url }
+  const file = join(folder, 'score.json')
+  await writeFile(file, JSON.stringify(files('parquet', { path: 'python-shell' })))
+  expect(await pythonFile(join(examples, 'score.py'), [file, 'from-the-shell'], env)).toMatch(
+    /probabilities_1\n(.+\n){10}$/,
+  )
+  const { input, ...job } = files('csv', { path: 'python-fails' })
+  const query = `SELECT customer_id, tenure, monthly_charges, 1 / (customer_id - 5) AS total_charges FROM customers`
+  await writeFile(file, JSON.stringify({ ...job, input: { ...input, query }, config: { retry_count: 0 } }))
+  await expect(pythonFile(join(examples, 'score.py'), [file], env)).rejects.toThrow(/is failed: .*division by zero/)
+  await writeFile(file, JSON.stringify({ ...job, input, model_id: 'nobody' }))
+  await expect(pythonFile(join(examples, 'score.py'), [file], env)).rejects.toThrow(/nobody is not registered/)
 })
 
 test.each([
