@@ -10,9 +10,9 @@ import { render } from 'preact'
 import { App } from './shell/app.tsx'
 import { listenToKeys } from './shell/keys.ts'
 import { listenToLinks } from './shell/router.ts'
-import { applyTheme } from './shell/theme.ts'
+import { applyLook } from './shell/theme.ts'
 
-applyTheme()
+applyLook()
 listenToLinks()
 listenToKeys()
 render(<App />, document.getElementById('app') as HTMLElement)

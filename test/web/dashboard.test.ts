@@ -1,4 +1,6 @@
 // The dashboard in a real browser, on a real service.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { freePort } from '../../embedded/ports.ts'
 import { buildIfStale } from '../../web/build.ts'
@@ -11,16 +13,24 @@ import {
   registerModel,
   run,
   seedCustomers,
+  smallJob,
   submit,
 } from '../harness/jobs.ts'
+import { keySetting } from '../harness/keys.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
+import { startReceiver } from '../webhook/receiver.ts'
+
+const WEBHOOKS = {
+  WEBHOOK_SECRETS: JSON.stringify({ default: `whsec_${Buffer.alloc(32, 'web').toString('base64')}` }),
+  WEBHOOK_PRIVATE_NETWORKS: '127.0.0.1',
+}
 
 let service: Service
 let browser: TestBrowser
 
 beforeAll(async () => {
   const port = String(await freePort())
-  ;[service] = await Promise.all([startService({ name: 'web', settings: { PORT: port } }), buildIfStale()])
+  ;[service] = await Promise.all([startService({ name: 'web', settings: { PORT: port, ...WEBHOOKS } }), buildIfStale()])
   browser = await openBrowser(service.url)
   await registerModel(service, 'churn', 'churn.onnx', CHURN_FEATURES)
   await registerModel(service, 'per-column', 'per-column.onnx')
@@ -39,12 +49,12 @@ async function quietPage(options: Parameters<TestBrowser['page']>[0] = {}): Prom
   return page
 }
 
-/** A job whose rows come one by one: a hundred chunks, for about `seconds`. */
+/** A job whose rows come a few at a time, for about `seconds`; wide ones, for Postgres sends what fills a buffer. */
 function slowJob(table: string, seconds: number): JsonObject {
-  const query = `SELECT c.* FROM (${CUSTOMERS} LIMIT 500) c, pg_sleep(${seconds / 500} * (c.customer_id / c.customer_id))`
+  const query = `SELECT c.*, repeat('.', 2000) AS padding FROM (${CUSTOMERS} LIMIT 500) c, pg_sleep(${seconds / 500} * (c.customer_id / c.customer_id))`
   return churnJob({
     query,
-    output: { destination: 'table', table_name: `predictions.${table}` },
+    output: { destination: 'table', table_name: `predictions.${table}`, columns: ['customer_id', 'label'] },
     config: { batch_size: 5 },
   })
 }
@@ -81,6 +91,13 @@ test('a job is written, checked as it is written, submitted, and seen through to
     'probabilities_1',
   ])
   expect(await page.getByLabel('the query', { exact: true }).innerText()).toContain('predictions.by_form')
+  expect(await page.locator('.timeline strong').allInnerTexts()).toEqual([
+    'Submitted',
+    'Preparing',
+    'Running',
+    'Completing',
+    'Completed',
+  ])
   expect(await service.query('SELECT count(*)::int AS rows FROM predictions.by_form')).toEqual([{ rows: 20_000 }])
   expect(await seriousIssues(page)).toEqual([])
 })
@@ -105,6 +122,64 @@ test('the dataflow moves, opens to its lanes, shows its first rows while it runs
   await page.getByRole('heading', { level: 1 }).click()
   await page.keyboard.press('c')
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel the job' }).click()
+  await badge(page, 'cancelled').waitFor()
+})
+
+test('what a job waits for is on its page, and so is whom its end is told', async () => {
+  const receiver = await startReceiver()
+  onTestFinished(() => receiver.stop())
+  receiver.answer = (response) => response.writeHead(receiver.received.length === 1 ? 500 : 204).end()
+  const page = await quietPage()
+  const job = { ...smallJob('waits'), config: { accelerator: 'gpu' }, webhook: { url: receiver.url('/end') } }
+  await page.goto(`/jobs/${await submit(service, job)}`)
+  await page.locator('.callout.warn', { hasText: 'no scorer of the gpu pool is alive' }).waitFor()
+  const webhook = page.locator('.section', { has: page.getByRole('heading', { name: 'Webhook' }) })
+  await webhook.getByText('waits for the end of the job').waitFor()
+  expect(await seriousIssues(page)).toEqual([])
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel the job' }).click()
+  await badge(page, 'cancelled').waitFor()
+  await webhook.getByText('delivered', { exact: true }).waitFor()
+  expect(await webhook.innerText()).toMatch(/2 tries, the last (now|\d+ s ago)/)
+  const story = await page.locator('.timeline').innerText()
+  expect(story).toMatch(/Submitted[\s\S]*Stood still[\s\S]*no scorer of the gpu pool[\s\S]*Cancelled/)
+})
+
+test('with API keys the page asks for one, and for another when it is taken back', async () => {
+  const file = join(service.outputDir, '..', 'keys.json')
+  const reader = { tenant: 'default', scopes: ['read' as const] }
+  writeFileSync(file, keySetting({ 'key-to-read': reader, 'key-for-all': 'default' }))
+  const guarded = await service.start('api', { API_KEYS_FILE: file, PORT: '0' })
+  onTestFinished(async () => void (await guarded.kill('SIGTERM')))
+  const page = await quietPage({ baseURL: guarded.url as string })
+  await page.goto(`/jobs/${await submit(service, slowJob('guarded', 60))}`)
+  const enter = async (key: string): Promise<void> => {
+    await page.getByLabel('API key').fill(key)
+    await page.keyboard.press('Enter')
+  }
+  const cancel = async (): Promise<void> => {
+    await page.getByRole('button', { name: 'Cancel' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel the job' }).click()
+  }
+  await enter('no-such-key')
+  await page.getByRole('alert').getByText('does not know this key').waitFor()
+  expect(await seriousIssues(page)).toEqual([])
+  // It goes on where one wanted to go; and what the key does not allow is said.
+  await enter('key-to-read')
+  await badge(page, 'running').waitFor()
+  await cancel()
+  await page.getByRole('status').getByText('needs an API key with scope submit; yours has read').waitFor()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await enter('key-for-all')
+  await badge(page, 'running').waitFor()
+  await cancel()
+  await badge(page, 'cancelled').waitFor()
+  writeFileSync(file, keySetting({ 'key-to-read': reader }))
+  await page.getByRole('alert').getByText('not any more').waitFor()
+  expect(await page.evaluate(() => JSON.stringify([{ ...sessionStorage }, { ...localStorage }]))).not.toContain(
+    'key-for',
+  )
+  await enter('key-to-read')
   await badge(page, 'cancelled').waitFor()
 })
 
@@ -161,7 +236,7 @@ test('a model is registered by dropping its file', async () => {
   expect((await service.request('/api/v1/models/dropped-model')).body.versions).toHaveLength(1)
 })
 
-test('the keyboard is enough: choose a job, open it, go back, search, ask for the keys', async () => {
+test('the keyboard is enough: choose a job, open it, go back, search, cancel, ask for the keys, write a new one', async () => {
   const page = await quietPage()
   await run(service, churnJob({ query: `${CUSTOMERS} LIMIT 10`, output: { destination: 'csv', path: 'by-key' } }))
   const newest = await run(
@@ -185,16 +260,74 @@ test('the keyboard is enough: choose a job, open it, go back, search, ask for th
   expect(await page.getByRole('dialog').innerText()).toContain('Cancel the job')
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
+  const job_id = await submit(service, slowJob('by_key', 60))
+  await page.keyboard.press('/')
+  await page.keyboard.press('Control+a')
+  await page.keyboard.type('by_key')
+  await page.locator('.job-row', { hasText: job_id }).waitFor()
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('j')
+  await page.keyboard.press('c')
+  await page.getByRole('dialog').waitFor()
+  await page.keyboard.press('Enter')
+  await page.locator('.job-row', { hasText: job_id }).locator('.badge', { hasText: 'cancelled' }).waitFor()
+  await page.keyboard.press('n')
+  await page.waitForURL('**/new')
+  // Every field is reached by Tab, the editor is left by it too.
+  await page.getByLabel('SQL query').waitFor()
+  const reached = new Set<string>()
+  for (let i = 0; i < 30; i++) {
+    await page.keyboard.press('Tab')
+    reached.add(
+      await page.evaluate(() => {
+        const { activeElement: at } = document
+        return at?.shadowRoot ? 'editor' : at?.id || (at as HTMLElement).innerText
+      }),
+    )
+  }
+  expect([...reached]).toEqual(expect.arrayContaining(['model', 'editor', 'key', 'output-0-place', 'By the clock']))
 })
 
 test.each(['light', 'dark'] as const)('every page is sound in %s, and fits 360 px', async (colorScheme) => {
   const page = await quietPage({ colorScheme, viewport: { width: 360, height: 740 } })
-  for (const path of ['/', '/new', '/models', '/schedules', '/workers', '/kafka']) {
+  const twice = { output: { destination: 'table', table_name: `predictions.small_${colorScheme}` } }
+  const moving = await submit(service, slowJob(`narrow_${colorScheme}`, 60))
+  const over = await run(service, churnJob({ query: `${CUSTOMERS} LIMIT 10`, ...twice }))
+  for (const path of [
+    '/',
+    `/jobs/${moving}`,
+    `/jobs/${over.job_id}`,
+    '/new',
+    '/models',
+    '/schedules',
+    '/workers',
+    '/kafka',
+  ]) {
     await page.goto(path)
     await page.locator('h1, .job-row a').first().waitFor()
+    if (path.endsWith(moving)) await page.locator('.node', { hasText: 'busy' }).first().waitFor()
     expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBe(360)
     expect(await seriousIssues(page), path).toEqual([])
   }
+  await service.request(`/api/v1/inference/batch/${moving}/cancel`, { method: 'POST' })
+})
+
+test('how much fits into a list is the reader’s choice, and stays', async () => {
+  const page = await quietPage()
+  await page.goto('/')
+  const height = () =>
+    page
+      .locator('.rows .job-row')
+      .first()
+      .evaluate((row) => row.clientHeight)
+  await page.locator('.rows .job-row').first().waitFor()
+  const roomy = await height()
+  await page.getByRole('button', { name: 'Rows: roomy. Change' }).click()
+  await expect.poll(height).toBeLessThan(roomy)
+  await page.reload()
+  await page.locator('.rows .job-row').first().waitFor()
+  expect(await height()).toBeLessThan(roomy)
+  expect(await seriousIssues(page)).toEqual([])
 })
 
 test('a lost connection is shown and heals, and what changed meanwhile is there', async () => {

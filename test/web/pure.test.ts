@@ -1,16 +1,19 @@
 // The dashboard's rules that need no browser.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Job } from '../../web/client/types.ts'
+import type { FlowNode, Job } from '../../web/client/types.ts'
 import { quoted } from '../../web/job/copyables.ts'
 import { type Box, LYING_WIDTH, layoutGraph } from '../../web/job/graph-layout.ts'
 import { groupByReason } from '../../web/job/group-reasons.ts'
+import { timelineOf } from '../../web/job/moments.ts'
+import { paceOf } from '../../web/job/pace.ts'
 import { ratesOf, withSample } from '../../web/job/rates.ts'
 import { filterOf, searchOf } from '../../web/jobs/filter.ts'
 import { merged, newestFirst } from '../../web/jobs/job-order.ts'
 import { idOfFile, tensorText } from '../../web/models/tensor-text.ts'
 import { bodyOf, draftOf, faultsOf } from '../../web/new-job/draft.ts'
 import { bytes, duration, localTime, relative } from '../../web/parts/format.ts'
+import { assignSlots } from '../../web/parts/slots.ts'
 import { scrollFor, windowOf } from '../../web/parts/window.ts'
 import { lanesText } from '../../web/workers/lanes-text.ts'
 
@@ -62,6 +65,36 @@ test('the rows drawn cover what is in view, wherever it is scrolled', () => {
       expect(end - first).toBeLessThanOrEqual(at.height / at.rowHeight + 2 * at.overscan + 3)
     }),
   )
+})
+
+test('rows in view keep their elements, and those that come take the elements of those that left', () => {
+  const view = fc.record({ first: fc.nat(60), count: fc.integer({ min: 1, max: 20 }) })
+  fc.assert(
+    fc.property(fc.array(view, { minLength: 2 }), (views) => {
+      let before = new Map<string, number>()
+      for (const { first, count } of views) {
+        const ids = Array.from({ length: count }, (_, i) => `batch-${first + i}`)
+        const after = assignSlots(before, ids)
+        expect([...after.keys()].sort()).toEqual([...ids].sort())
+        expect(new Set(after.values()).size).toBe(ids.length)
+        for (const id of ids) if (before.has(id)) expect(after.get(id)).toBe(before.get(id))
+        expect(Math.max(...after.values())).toBeLessThan(20)
+        before = after
+      }
+    }),
+  )
+  expect([
+    ...assignSlots(
+      new Map([
+        ['a', 0],
+        ['b', 1],
+      ]),
+      ['b', 'c'],
+    ),
+  ]).toEqual([
+    ['b', 1],
+    ['c', 0],
+  ])
 })
 
 test('a row is scrolled to only as far as it takes', () => {
@@ -151,6 +184,80 @@ test('rates are those of the last seconds, and begin anew with an attempt', () =
   expect(samples.length).toBeLessThan(6)
   samples = withSample(withSample(samples, answer(11_000, 10, 2)), answer(12_000, 510, 2))
   expect(ratesOf(samples)).toEqual([500])
+})
+
+describe('what happened to a job', () => {
+  const at = (seconds: number): string => new Date(seconds * 1_000).toISOString()
+  const job = (more: Partial<Job>): Job =>
+    ({
+      status: 'running',
+      submitted_at: at(0),
+      started_at: at(5),
+      queue_position: null,
+      waiting_for: null,
+      past_waits: [],
+      failed_attempts: [],
+      history: [],
+      error: null,
+      ...more,
+    }) as Job
+  const told = (of: Job, now = 100) =>
+    timelineOf(of, now * 1_000).map(({ title, lastedMs }) => [title, lastedMs === null ? null : lastedMs / 1_000])
+
+  test('its states and attempts, with what each took', () => {
+    const history: Job['history'] = [
+      { status: 'preparing', attempt: 1, at: at(5) },
+      { status: 'running', attempt: 1, at: at(6) },
+      { status: 'running', attempt: 2, at: at(11) },
+      { status: 'completing', attempt: 2, at: at(20) },
+      { status: 'completed', attempt: 2, at: at(21) },
+    ]
+    const failed_attempts = [{ attempt: 1, error: { code: 'lost', message: 'a reader' }, at: at(10) }]
+    const done = job({ status: 'completed', history, failed_attempts })
+    expect(told(done)).toEqual([
+      ['Submitted', 5],
+      ['Preparing', 1],
+      ['Running', 4],
+      ['Attempt 1 failed', 1],
+      ['Running, attempt 2', 9],
+      ['Completing', 1],
+      ['Completed', null],
+    ])
+    expect(timelineOf(done, 0)[0]?.detail).toContain('places, which other jobs had')
+  })
+
+  test('what it stood still for, and that it went on', () => {
+    const history: Job['history'] = [{ status: 'running', attempt: 1, at: at(6) }]
+    const wait = { code: 'cpu_worker', message: 'no scorer', since: at(8) }
+    expect(told(job({ history, waiting_for: wait }))).toEqual([
+      ['Submitted', 6],
+      ['Running', 2],
+      ['Stands still', 92],
+    ])
+    expect(told(job({ history, past_waits: [{ ...wait, until: at(9) }] })).slice(2)).toEqual([
+      ['Stood still', 1],
+      ['Went on', 91],
+    ])
+    // Where it went on with a state, that says so.
+    const over: Job['history'] = [...history, { status: 'cancelled', attempt: 1, at: at(9) }]
+    expect(told(job({ status: 'cancelled', history: over, past_waits: [{ ...wait, until: at(9) }] })).slice(2)).toEqual(
+      [
+        ['Stood still', 1],
+        ['Cancelled', null],
+      ],
+    )
+  })
+})
+
+test('the busiest stage sets the pace, unless none has much to do', () => {
+  const node = (role: 'reader' | 'scorer' | 'sink', busy_share: number | null, done = false) =>
+    ({ role, busy_share, done }) as FlowNode
+  expect(paceOf([node('reader', null), node('scorer', null)])).toBeNull()
+  expect(paceOf([node('reader', 0.2), node('scorer', 0.97), node('sink', 0.5)])).toMatch(
+    /^Scoring .*97 % of the time busy/,
+  )
+  expect(paceOf([node('reader', 0.99, true), node('scorer', 0.7)])).toMatch(/^Scoring/)
+  expect(paceOf([node('reader', 0.3), node('scorer', 0.1)])).toBe('No stage is at its limit.')
 })
 
 test('a request becomes a draft and the same request again', () => {

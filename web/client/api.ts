@@ -69,8 +69,16 @@ export async function send(path: string, { method, body, headers, signal }: Requ
   })
   if (response.ok) return response
   const problem = await problemOf(response)
-  if (response.status === 401) access.set({ key: null, asked: true, reason: key === null ? null : problem.message })
+  if (response.status === 401) {
+    sessionStorage.removeItem(KEY)
+    access.set({ key: null, asked: true, reason: key === null ? null : keyFault(problem) })
+  }
   throw problem
+}
+
+/** What is wrong with a key, to somebody who has typed it. */
+export function keyFault(problem: ApiProblem): string {
+  return problem.code === 'unauthorized' ? 'The service does not know this key, or not any more.' : problem.message
 }
 
 async function problemOf(response: Response): Promise<ApiProblem> {

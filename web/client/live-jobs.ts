@@ -12,6 +12,7 @@ const RATE_EVERY_MS = 500
 
 const listeners = new Set<Listener>()
 const reloads = new Set<() => void>()
+const partings = new Set<(jobId: string) => void>()
 const rates = new Map<string, { at: number; values: number[] }>()
 let gathered = new Map<string, Job>()
 
@@ -25,6 +26,12 @@ export function onJobs(listener: Listener): () => void {
 export function onMissed(listener: () => void): () => void {
   reloads.add(listener)
   return () => reloads.delete(listener)
+}
+
+/** Calls with the id of a job whose time was up. */
+export function onGone(listener: (jobId: string) => void): () => void {
+  partings.add(listener)
+  return () => partings.delete(listener)
 }
 
 /** The last rates of a job that runs, in rows per second. */
@@ -63,6 +70,7 @@ export function followJobs(signal: AbortSignal): void {
     signal,
     onEvent: ({ event, data }) => {
       if (event === 'job') tellChanged(JSON.parse(data) as Job)
+      if (event === 'gone') for (const part of [...partings]) part((JSON.parse(data) as { job_id: string }).job_id)
       // The beginning of a stream that does not go on from the last one: what changed before it is to be asked for.
       if (event === 'open') for (const reload of [...reloads]) reload()
     },

@@ -18,11 +18,13 @@ import { CancelQuestion } from './cancel.tsx'
 import { FailedRows } from './failed-rows.tsx'
 import { FirstRows } from './first-rows.tsx'
 import { Graph } from './graph.tsx'
+import { paceOf } from './pace.ts'
 import { Request } from './request.tsx'
 import { Result } from './result.tsx'
 import { Throughput } from './throughput.tsx'
 import { Timeline } from './timeline.tsx'
 import { useRatePoints } from './use-rate-points.ts'
+import { Webhook } from './webhook.tsx'
 
 export function JobPage({ jobId }: { jobId: string }) {
   useTitle(jobId)
@@ -50,8 +52,17 @@ export function JobPage({ jobId }: { jobId: string }) {
           </div>
         </div>
       ) : null}
+      {job.waiting_for ? (
+        <div class="callout warn" role="status">
+          <Icon name="wait" />
+          <p>
+            It stands still since <Time at={job.waiting_for.since} />: {job.waiting_for.message}
+          </p>
+        </div>
+      ) : null}
       {flow.data ? (
         <Section title="Dataflow" note="Press what lies between two stages to see its lanes.">
+          <p class="pace">{job.waiting_for ? null : paceOf(flow.data.nodes)}</p>
           <Graph job={job} flow={flow.data} />
         </Section>
       ) : null}
@@ -76,6 +87,11 @@ export function JobPage({ jobId }: { jobId: string }) {
       <Section title={job.outputs.length > 1 ? 'Outputs' : 'Output'}>
         <Result job={job} />
       </Section>
+      {job.webhook ? (
+        <Section title="Webhook">
+          <Webhook webhook={job.webhook} />
+        </Section>
+      ) : null}
       <Section title="Request">
         <Request job={job} />
       </Section>

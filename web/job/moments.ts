@@ -1,37 +1,30 @@
 // What happened to a job, in order: its states and attempts, with what each took or waited for. Pure.
-import { isFinished, type Job } from '../client/types.ts'
+import { isFinished, type Job, type JobState } from '../client/types.ts'
 
 export interface Moment {
   readonly at: string
   readonly title: string
   readonly detail: string | null
-  readonly tone: 'calm' | 'live' | 'good' | 'bad'
+  readonly tone: 'calm' | 'live' | 'good' | 'bad' | 'warn'
   /** Until the next moment, in ms; null for the last one. */
   readonly lastedMs: number | null
 }
 
+type Told = Omit<Moment, 'lastedMs'>
+
+/** A place that is free at once, and the controller's own turn, take less; what takes longer was waited for. */
+const WAITED_MS = 1_000
+/** A wait that ends with a state ends in that. */
+const SAME_MS = 50
+
 export function timelineOf(job: Job, now: number): Moment[] {
-  const moments: Omit<Moment, 'lastedMs'>[] = [
-    { at: job.submitted_at, title: 'Submitted', detail: waitOf(job), tone: 'calm' },
-  ]
-  if (job.started_at !== null)
-    moments.push({
-      at: job.started_at,
-      title: 'Started',
-      detail: 'It got a place and its lanes; the output was prepared',
-      tone: 'live',
-    })
-  for (const { attempt, error, at } of job.failed_attempts)
-    moments.push({ at, title: `Attempt ${attempt} failed`, detail: `${error.code}: ${error.message}`, tone: 'bad' })
-  if (job.finished_at !== null) {
-    const tone = job.status === 'completed' ? 'good' : job.status === 'failed' ? 'bad' : 'calm'
-    moments.push({
-      at: job.finished_at,
-      title: job.status === 'completed' ? 'Completed' : job.status === 'failed' ? 'Failed' : 'Cancelled',
-      detail: job.status === 'completed' ? 'The result is readable' : (job.error?.code ?? null),
-      tone,
-    })
-  }
+  const states = job.history.map((moment) => stateOf(job, moment))
+  const moments = [
+    { at: job.submitted_at, title: 'Submitted', detail: placeOf(job), tone: 'calm' } as const,
+    ...states,
+    ...job.failed_attempts.map(failureOf),
+    ...waitsOf(job, states),
+  ].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))
   return moments.map((moment, i) => {
     const next = moments[i + 1]
     const until = next ? Date.parse(next.at) : isFinished(job.status) ? null : now
@@ -39,7 +32,57 @@ export function timelineOf(job: Job, now: number): Moment[] {
   })
 }
 
-function waitOf(job: Job): string | null {
-  if (job.queue_position === null) return null
-  return `Waits for one of its tenant's places: number ${job.queue_position} in the queue`
+const STATES: Record<JobState, Pick<Told, 'title' | 'detail' | 'tone'>> = {
+  submitted: { title: 'Submitted', detail: null, tone: 'calm' },
+  preparing: {
+    title: 'Preparing',
+    detail: 'It has a place and its lanes; its output is prepared, and what an earlier attempt left is thrown away',
+    tone: 'live',
+  },
+  running: { title: 'Running', detail: 'Rows are read, scored and written', tone: 'live' },
+  completing: { title: 'Completing', detail: 'Every row is written; the result is made visible', tone: 'live' },
+  completed: { title: 'Completed', detail: 'The result is readable', tone: 'good' },
+  failed: { title: 'Failed', detail: null, tone: 'bad' },
+  cancelled: { title: 'Cancelled', detail: null, tone: 'calm' },
+}
+
+function stateOf({ error }: Job, { status, attempt, at }: Job['history'][number]): Told {
+  const { title, detail, tone } = STATES[status]
+  return {
+    at,
+    title: status === 'running' && attempt > 1 ? `${title}, attempt ${attempt}` : title,
+    detail: status === 'failed' ? (error?.code ?? null) : detail,
+    tone,
+  }
+}
+
+function failureOf({ attempt, error, at }: Job['failed_attempts'][number]): Told {
+  return { at, title: `Attempt ${attempt} failed`, detail: `${error.code}: ${error.message}`, tone: 'bad' }
+}
+
+/** What it stood still for, and that it went on, where that is no state's own moment. */
+function waitsOf({ past_waits, waiting_for }: Job, states: readonly Told[]): Told[] {
+  const stands = (message: string, since: string): Told => ({
+    at: since,
+    title: 'Stands still',
+    detail: message,
+    tone: 'warn',
+  })
+  const ends = (until: string): boolean =>
+    states.some(({ at }) => Math.abs(Date.parse(at) - Date.parse(until)) < SAME_MS)
+  return [
+    ...past_waits.flatMap(({ message, since, until }): Told[] => [
+      { ...stands(message, since), title: 'Stood still' },
+      ...(ends(until) ? [] : [{ at: until, title: 'Went on', detail: null, tone: 'live' as const }]),
+    ]),
+    ...(waiting_for ? [stands(waiting_for.message, waiting_for.since)] : []),
+  ]
+}
+
+function placeOf({ queue_position, waiting_for, submitted_at, started_at, past_waits }: Job): string | null {
+  if (queue_position !== null && waiting_for === null)
+    return `Waits for one of its tenant's places: number ${queue_position} in the queue`
+  if (started_at === null || past_waits.length) return null
+  const waited = Date.parse(started_at) - Date.parse(submitted_at)
+  return waited < WAITED_MS ? null : "Waited for one of its tenant's places, which other jobs had"
 }

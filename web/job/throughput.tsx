@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { useStore } from '../client/store.ts'
-import { short } from '../parts/format.ts'
+import { localTime, short } from '../parts/format.ts'
 import { theme } from '../shell/theme.ts'
 
 export interface RatePoint {
@@ -67,7 +67,7 @@ function options(element: HTMLElement): uPlot.Options {
     cursor: { show: false },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(10, max * 1.1)] } },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 80, values: (_plot, ticks) => ticks.map((tick) => localTime(tick * 1000, tick * 1000)) },
       { ...axis, size: 48, values: (_plot, ticks) => ticks.map((tick) => short(tick)) },
     ],
     series: [

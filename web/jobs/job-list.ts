@@ -1,7 +1,7 @@
 // The list of jobs for one filter: its pages as they are asked for, and every change live.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { request } from '../client/api.ts'
-import { onJobs, onMissed } from '../client/live-jobs.ts'
+import { onGone, onJobs, onMissed } from '../client/live-jobs.ts'
 import type { Job, Page } from '../client/types.ts'
 import { type Filter, isShown } from './filter.ts'
 import { merged } from './job-order.ts'
@@ -67,6 +67,13 @@ export function useJobList(filter: Filter): JobList {
   }, [load, turn])
 
   useEffect(() => onMissed(again), [again])
+  useEffect(
+    () =>
+      onGone((jobId) =>
+        setState((before) => ({ ...before, jobs: before.jobs.filter(({ job_id }) => job_id !== jobId) })),
+      ),
+    [],
+  )
   useEffect(
     () =>
       onJobs((changed) =>

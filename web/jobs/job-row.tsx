@@ -1,5 +1,6 @@
 // A job in the list: state, model, destination, progress, rate, and when it began or will be done.
 import type { JSX } from 'preact'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import { ratesOf } from '../client/live-jobs.ts'
 import { isFinished, type Job } from '../client/types.ts'
 import { duration, short } from '../parts/format.ts'
@@ -26,9 +27,7 @@ export const JobRow = memo(
         <StateBadge state={job.status} />
       </span>
       <span role="cell" class="c-job">
-        <a href={`/jobs/${job.job_id}`} class="mono" onFocus={() => onFocus(job.job_id)}>
-          {job.job_id}
-        </a>
+        <JobLink jobId={job.job_id} onFocus={onFocus} />
       </span>
       <span role="cell" class="c-model">
         {job.model_id}
@@ -54,8 +53,28 @@ export const JobRow = memo(
     </div>
   ),
   (a, b) =>
-    a.job === b.job && a.selected === b.selected && a.index === b.index && a.style.transform === b.style.transform,
+    a.job === b.job &&
+    a.selected === b.selected &&
+    a.index === b.index &&
+    a.style.transform === b.style.transform &&
+    a.style.height === b.style.height,
 )
+
+function JobLink({ jobId, onFocus }: { jobId: string; onFocus: (jobId: string) => void }) {
+  const link = useRef<HTMLAnchorElement>(null)
+  // The row may come to show another job, which nobody has chosen.
+  useLayoutEffect(
+    () => () => {
+      if (link.current === document.activeElement) link.current?.blur()
+    },
+    [jobId],
+  )
+  return (
+    <a ref={link} href={`/jobs/${jobId}`} class="mono" onFocus={() => onFocus(jobId)}>
+      {jobId}
+    </a>
+  )
+}
 
 function Ending({ job }: { job: Job }) {
   if (job.queue_position !== null) return <>place {job.queue_position} in the queue</>

@@ -9,6 +9,7 @@ import { Empty, Failure } from '../parts/notices.tsx'
 import { VirtualList } from '../parts/virtual-list.tsx'
 import { useKeys } from '../shell/keys.ts'
 import { address, go } from '../shell/router.ts'
+import { density } from '../shell/theme.ts'
 import { useTitle } from '../shell/title.ts'
 import { filterOf, searchOf } from './filter.ts'
 import { FilterBar } from './filter-bar.tsx'
@@ -33,6 +34,7 @@ export function JobsPage() {
   const [cancelling, setCancelling] = useState<string | null>(null)
   const box = useRef<HTMLInputElement>(null)
   const narrow = useMedia('(max-width: 760px)')
+  const compact = useStore(density) === 'compact'
 
   const selected = selectedId === null ? -1 : jobs.findIndex(({ job_id }) => job_id === selectedId)
   const move = (by: number): void => {
@@ -82,22 +84,16 @@ export function JobsPage() {
       {jobs.length || loading ? (
         <VirtualList
           count={jobs.length}
-          rowHeight={narrow ? 92 : 41}
+          rowHeight={narrow ? (compact ? 76 : 92) : compact ? 29 : 41}
           label="Jobs, newest first"
           selected={selected}
           onWindow={onWindow}
           head={<Head />}
-          row={(index, style) => {
+          idOf={(index) => jobs[index]?.job_id ?? ''}
+          row={(index, slot, style) => {
             const job = jobs[index]
             return job ? (
-              <JobRow
-                key={job.job_id}
-                job={job}
-                index={index}
-                selected={index === selected}
-                style={style}
-                onFocus={select}
-              />
+              <JobRow key={slot} job={job} index={index} selected={index === selected} style={style} onFocus={select} />
             ) : null
           }}
         />

@@ -14,8 +14,8 @@ export function short(value: number): string {
 }
 
 /** A count with its noun: 1 row, 2 rows. */
-export function many(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`
+export function many(value: number, noun: string, plural = `${noun}s`): string {
+  return `${count(value)} ${value === 1 ? noun : plural}`
 }
 
 export function bytes(value: number): string {
@@ -62,12 +62,30 @@ export function relative(at: number, now: number): string {
   return at > now ? `in ${text}` : `${text} ago`
 }
 
+interface Clock {
+  readonly day: Intl.DateTimeFormat
+  readonly time: Intl.DateTimeFormat
+}
+
+/** To make one takes 70 µs, to use it 1 µs; each row of the list of jobs has four times. */
+const clocks = new Map<string | undefined, Clock>()
+
+function clockOf(timeZone: string | undefined): Clock {
+  const known = clocks.get(timeZone)
+  if (known) return known
+  const zone = timeZone === undefined ? {} : { timeZone }
+  const clock = {
+    day: new Intl.DateTimeFormat('en-CA', { ...zone, dateStyle: 'short' }),
+    time: new Intl.DateTimeFormat('en-GB', { ...zone, timeStyle: 'medium' }),
+  }
+  clocks.set(timeZone, clock)
+  return clock
+}
+
 /** In the given zone (the reader's own by default): today's times without the date. */
 export function localTime(at: number, now: number, timeZone?: string): string {
-  const zone = timeZone === undefined ? {} : { timeZone }
-  const day = (ms: number): string => new Intl.DateTimeFormat('en-CA', { ...zone, dateStyle: 'short' }).format(ms)
-  const time = new Intl.DateTimeFormat('en-GB', { ...zone, timeStyle: 'medium' }).format(at)
-  return day(at) === day(now) ? time : `${day(at)} ${time}`
+  const { day, time } = clockOf(timeZone)
+  return day.format(at) === day.format(now) ? time.format(at) : `${day.format(at)} ${time.format(at)}`
 }
 
 /** 2026-03-29 01:30:00 UTC */

@@ -18,8 +18,8 @@ export function Progress({ job, large = false }: { job: Job; large?: boolean }) 
         aria-valuemax={100}
         aria-valuetext={`${percentage} %, ${count(processed_rows)} of ${count(total_rows)} rows scored, ${count(written_rows)} written`}
       >
-        <div class="scored" style={{ width: `${percentage}%` }} />
-        <div class="written" style={{ width: `${job.status === 'completed' ? 100 : written}%` }} />
+        <div class="scored" style={{ transform: `scaleX(${percentage / 100})` }} />
+        <div class="written" style={{ transform: `scaleX(${job.status === 'completed' ? 1 : written / 100})` }} />
       </div>
       <span class="number">{percentage} %</span>
     </div>

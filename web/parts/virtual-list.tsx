@@ -1,6 +1,7 @@
 // A long list of rows of one height, of which only those in view exist. The container scrolls by itself.
 import type { ComponentChildren, JSX } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { assignSlots } from './slots.ts'
 import { scrollFor, windowOf } from './window.ts'
 
 const OVERSCAN = 8
@@ -12,14 +13,18 @@ export interface VirtualListProps {
   /** The row that is kept in view; -1: none. */
   readonly selected: number
   readonly head: ComponentChildren
-  readonly row: (index: number, style: JSX.CSSProperties) => ComponentChildren
+  /** Says which row it is, wherever it is in the list. */
+  readonly idOf: (index: number) => string
+  /** `slot` is the row's key: the elements of one that has left the view may be filled with another. */
+  readonly row: (index: number, slot: number, style: JSX.CSSProperties) => ComponentChildren
   /** The rows that are drawn now. */
   readonly onWindow?: (first: number, end: number) => void
 }
 
-export function VirtualList({ count, rowHeight, label, selected, head, row, onWindow }: VirtualListProps) {
+export function VirtualList({ count, rowHeight, label, selected, head, idOf, row, onWindow }: VirtualListProps) {
   const box = useRef<HTMLDivElement>(null)
   const [view, setView] = useState({ scrollTop: 0, height: 800 })
+  const slots = useRef<ReadonlyMap<string, number>>(new Map())
 
   useLayoutEffect(() => {
     const element = box.current
@@ -49,12 +54,17 @@ export function VirtualList({ count, rowHeight, label, selected, head, row, onWi
 
   const { first, end } = windowOf({ count, rowHeight, ...view, overscan: OVERSCAN })
   useEffect(() => onWindow?.(first, end), [first, end, count])
+  const shown = Array.from({ length: end - first }, (_, i) => first + i)
+  slots.current = assignSlots(slots.current, shown.map(idOf))
   return (
     <div class="virtual" ref={box} role="table" aria-label={label} aria-rowcount={count + 1}>
       {head}
       <div class="rows" role="rowgroup" style={{ height: `${count * rowHeight}px` }}>
-        {Array.from({ length: end - first }, (_, i) => first + i).map((index) =>
-          row(index, { transform: `translateY(${index * rowHeight}px)`, height: `${rowHeight}px` }),
+        {shown.map((index) =>
+          row(index, slots.current.get(idOf(index)) as number, {
+            transform: `translateY(${index * rowHeight}px)`,
+            height: `${rowHeight}px`,
+          }),
         )}
       </div>
     </div>

@@ -17,7 +17,7 @@ import { KeyHelp } from './key-help.tsx'
 import { useKeys } from './keys.ts'
 import { address, go, type Route, routeOf } from './router.ts'
 import { SignIn } from './sign-in.tsx'
-import { nextTheme, theme } from './theme.ts'
+import { density, nextDensity, nextTheme, theme } from './theme.ts'
 
 const PAGES: readonly { path: string; page: Route['page']; name: string; icon: IconName }[] = [
   { path: '/', page: 'jobs', name: 'Jobs', icon: 'jobs' },
@@ -98,6 +98,7 @@ function Page({ route }: { route: Route }) {
 
 function Sidebar({ route, onHelp }: { route: Route; onHelp: () => void }) {
   const chosen = useStore(theme)
+  const room = useStore(density)
   const key = useStore(access, (state) => state.key)
   return (
     <header class="sidebar">
@@ -125,6 +126,10 @@ function Sidebar({ route, onHelp }: { route: Route; onHelp: () => void }) {
         <button type="button" class="tool" onClick={nextTheme} aria-label={`Colours: ${chosen}. Change`}>
           <Icon name="theme" />
           <span>{chosen}</span>
+        </button>
+        <button type="button" class="tool" onClick={nextDensity} aria-label={`Rows: ${room}. Change`}>
+          <Icon name="rows" />
+          <span>{room}</span>
         </button>
         <button type="button" class="tool" onClick={onHelp} aria-label="What the keys do">
           <Icon name="help" />

@@ -1,6 +1,6 @@
 // Asks for an API key where the service wants one. It is kept for this tab only.
 import { useState } from 'preact/hooks'
-import { access, request, signIn } from '../client/api.ts'
+import { type ApiProblem, access, keyFault, request, signIn } from '../client/api.ts'
 import { useStore } from '../client/store.ts'
 
 export function SignIn() {
@@ -14,7 +14,7 @@ export function SignIn() {
       await request('/api/v1/models', { headers })
       signIn(key.trim())
     } catch (error) {
-      setRefused((error as Error).message)
+      setRefused(keyFault(error as ApiProblem))
     }
   }
   return (

@@ -9,6 +9,9 @@ import { Time } from '../parts/time.tsx'
 import { useTitle } from '../shell/title.ts'
 import { lanesText } from './lanes-text.ts'
 
+/** A worker may be at many jobs; their own pages tell the rest. */
+const SHOWN_JOBS = 2
+
 const COLUMNS: readonly TableColumn<Worker>[] = [
   {
     name: 'Role',
@@ -73,11 +76,14 @@ const COLUMNS: readonly TableColumn<Worker>[] = [
     cell: ({ jobs }) =>
       jobs.length === 0
         ? '–'
-        : jobs.slice(0, 3).map((id) => (
-            <a key={id} href={`/jobs/${id}`} class="mono small job-link">
-              {id.slice(0, 14)}
-            </a>
-          )),
+        : [
+            ...jobs.slice(0, SHOWN_JOBS).map((id) => (
+              <a key={id} href={`/jobs/${id}`} class="mono small job-link">
+                {id.slice(0, 14)}
+              </a>
+            )),
+            jobs.length > SHOWN_JOBS ? <small key="more"> +{jobs.length - SHOWN_JOBS}</small> : null,
+          ],
   },
   {
     name: 'Device',
