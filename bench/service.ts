@@ -15,12 +15,18 @@ const repo = join(import.meta.dirname, '..')
 const QUERY = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers'
 
 export interface BenchService {
+  /** Of the API. */
+  readonly url: string
   readonly databaseUrl: string
   readonly brokers: string
   /** This process and the service, for `processCosts`. */
   readonly pids: readonly number[]
   /** Runs a job over all rows to its end. Throws when it does not complete with every row. */
   run(label: string, output: object, input?: object): Promise<Measured>
+  /** Submits a job over all rows, and gives its id. */
+  submit(output: object): Promise<string>
+  /** Waits for the job's end. Throws when it does not complete with every row. */
+  finished(jobId: string): Promise<Answer>
   /** Runs a job over all rows: from the request until its end is heard of, in ms since 1970. Throws when it does not complete. */
   time(output: object): Promise<{ readonly jobId: string; readonly from: number; readonly to: number }>
   stop(): Promise<void>
@@ -70,17 +76,32 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     await dataDir.remove()
   }
 
-  /** Submits, and waits for the end of the event stream. */
-  async function toEnd(output: object, input: object): Promise<string> {
+  async function submit(output: object, input: object = {}): Promise<string> {
     const { job_id } = await call(url, 'POST', '/api/v1/inference/batch', {
       model_id: 'churn',
       input: { source: 'sql', query: QUERY, ...input },
       output,
       config,
     })
-    const events = await fetch(`${url}/api/v1/inference/batch/${job_id}/events`)
-    await events.text()
     return job_id
+  }
+
+  /** Waits for the end of the event stream. */
+  async function ended(jobId: string): Promise<void> {
+    const events = await fetch(`${url}/api/v1/inference/batch/${jobId}/events`)
+    await events.text()
+  }
+
+  /** Submits, and waits for the end. */
+  async function toEnd(output: object, input: object): Promise<string> {
+    const jobId = await submit(output, input)
+    await ended(jobId)
+    return jobId
+  }
+
+  async function finished(jobId: string): Promise<Answer> {
+    await ended(jobId)
+    return completed(jobId)
   }
 
   async function completed(jobId: string): Promise<Answer> {
@@ -123,7 +144,18 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     await stop()
     throw error
   }
-  return { databaseUrl: postgres.url, brokers: `127.0.0.1:${kafkaPort}`, pids, run, time, stop }
+  const brokers = `127.0.0.1:${kafkaPort}`
+  return {
+    url,
+    databaseUrl: postgres.url,
+    brokers,
+    pids,
+    submit: (output) => submit(output),
+    finished,
+    run,
+    time,
+    stop,
+  }
 }
 
 export function median(values: readonly number[]): number {
@@ -142,12 +174,13 @@ async function ready(url: string): Promise<void> {
   while (!(await fetch(`${url}/readyz`).catch(() => null))?.ok) await new Promise((resume) => setTimeout(resume, 100))
 }
 
-interface Answer {
+export interface Answer {
   job_id: string
   status: string
   started_at: string
   finished_at: string
   progress: { written_rows: number }
+  history: { status: string; at: string }[]
 }
 
 async function call(url: string, method: string, path: string, body?: unknown): Promise<Answer> {

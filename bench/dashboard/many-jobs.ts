@@ -1,29 +1,26 @@
-// `npm run bench:dashboard`: what the dashboard costs with 10,000 finished jobs and 50 that run. An API process alone, over topics
-// that this fills; the running jobs report as workers do, four times a second each.
+// The dashboard with 10,000 finished jobs and 50 that run. An API process alone, over topics that this fills; the running jobs
+// report as workers do, four times a second each.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import chrome from '@sparticuz/chromium'
 import { pino } from 'pino'
-import { chromium, type Page } from 'playwright-core'
-import { temporaryDataDir } from '../embedded/data-dir.ts'
-import { startKafka } from '../embedded/kafka.ts'
-import { freePort } from '../embedded/ports.ts'
-import { startPostgres } from '../embedded/postgres.ts'
-import { Activity } from '../src/kafka/activity.ts'
-import { createKafkaClient } from '../src/kafka/client.ts'
-import { ledgerRecord } from '../src/kafka/ledger.ts'
-import { controlPartition } from '../src/kafka/partitioner.ts'
-import { type OutgoingRecord, openProducer, type RecordProducer } from '../src/kafka/producer.ts'
-import { ensureTopics } from '../src/kafka/topic-admin.ts'
-import { entry, running } from '../test/job/snapshots.ts'
-import { type JobSnapshot, jobCodec, jobsTopic } from '../topics/jobs.ts'
-import { buildIfStale } from '../web/build.ts'
+import type { Page } from 'playwright-core'
+import { temporaryDataDir } from '../../embedded/data-dir.ts'
+import { startKafka } from '../../embedded/kafka.ts'
+import { freePort } from '../../embedded/ports.ts'
+import { startPostgres } from '../../embedded/postgres.ts'
+import { createKafkaClient } from '../../src/kafka/client.ts'
+import { ledgerRecord } from '../../src/kafka/ledger.ts'
+import { controlPartition } from '../../src/kafka/partitioner.ts'
+import { type OutgoingRecord, openProducer, type RecordProducer } from '../../src/kafka/producer.ts'
+import { ensureTopics } from '../../src/kafka/topic-admin.ts'
+import { entry, running } from '../../test/job/snapshots.ts'
+import { type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
+import { launchBrowser } from './browser.ts'
 
 const FINISHED = 10_000
 const RUNNING = 50
-const WATCHED_S = Number(process.env.BENCH_SECONDS ?? 60)
 const TENANT = 'default'
 
 function jobRecord(job: JobSnapshot): OutgoingRecord {
@@ -87,81 +84,65 @@ async function scrollToEnd(page: Page): Promise<{ rows: number; longest: number;
   return { rows: rows - 1, longest: Math.max(0, ...tasks), over50: tasks.length }
 }
 
-/** Microseconds that a chunk's entry in the heartbeat costs its worker. */
-function activityCost(): number {
-  const activity = new Activity()
-  const chunks = 200_000
-  const begun = performance.now()
-  for (let i = 0; i < chunks; i++) {
-    const end = activity.begin()
-    activity.chunk('batch-1', 1_000, 1)
-    end()
-  }
-  return ((performance.now() - begun) * 1_000) / chunks
-}
-
-await buildIfStale()
-const dataDir = await temporaryDataDir('bench-dashboard')
-const kafka = await startKafka({ port: await freePort(), dataDir: join(dataDir.path, 'kafka') })
-const postgres = await startPostgres({ port: await freePort(), dataDir: join(dataDir.path, 'postgres') })
-const client = createKafkaClient(
-  { brokers: [kafka.brokers], topicPrefix: 'inference.', sessionTimeoutMs: 10_000 },
-  'bench',
-  pino({ level: 'silent' }),
-)
-await ensureTopics(client, 1)
-const producer = await openProducer(client)
-const { finished, active } = snapshots()
-const records = [...finished, ...active].map(jobRecord)
-while (records.length) await producer.send(records.splice(0, 500))
-
-const port = await freePort()
-const api = spawn(
-  process.execPath,
-  ['--disable-warning=TimeoutNegativeWarning', join(import.meta.dirname, '../src/main.ts'), 'api'],
-  {
-    env: {
-      ...process.env,
-      KAFKA_BROKERS: kafka.brokers,
-      DATABASE_URL: postgres.url,
-      DATA_DIR: dataDir.path,
-      PORT: String(port),
-      LOG_LEVEL: 'error',
-    },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  },
-)
-await once(api, 'message')
-const pid = api.pid as number
-const browser = await chromium.launch({
-  executablePath: await chrome.executablePath(),
-  args: ['--no-sandbox', '--disable-gpu'],
-})
-const stop = new AbortController()
-const reporting = report(producer, active, stop.signal)
-try {
-  const context = await browser.newContext({ baseURL: `http://127.0.0.1:${port}`, locale: 'en-US' })
-  const page = await context.newPage()
-  const begun = performance.now()
-  await page.goto('/')
-  await page.locator('.rows .job-row').first().waitFor()
-  console.log(`first page: ${Math.round(performance.now() - begun)} ms`)
-  const before = residentMb(pid)
-  const { rows, longest, over50 } = await scrollToEnd(page)
-  console.log(`scrolled ${rows} jobs: ${over50} tasks over 50 ms, the longest ${Math.round(longest)} ms`)
-  const scrolled = residentMb(pid)
-  await page.waitForTimeout(WATCHED_S * 1_000)
-  console.log(
-    `API memory: ${before.toFixed(0)} MB, ${scrolled.toFixed(0)} MB after all pages, ${residentMb(pid).toFixed(0)} MB ${WATCHED_S} s later`,
+export async function benchManyJobs(watchedS: number): Promise<void> {
+  const dataDir = await temporaryDataDir('bench-dashboard')
+  const kafka = await startKafka({ port: await freePort(), dataDir: join(dataDir.path, 'kafka') })
+  const postgres = await startPostgres({ port: await freePort(), dataDir: join(dataDir.path, 'postgres') })
+  const client = createKafkaClient(
+    { brokers: [kafka.brokers], topicPrefix: 'inference.', sessionTimeoutMs: 10_000 },
+    'bench',
+    pino({ level: 'silent' }),
   )
-  console.log(`heartbeat: ${activityCost().toFixed(2)} µs a chunk`)
-} finally {
-  stop.abort()
-  await reporting
-  await browser.close()
-  api.kill('SIGTERM')
-  await once(api, 'exit')
-  await producer.close()
-  await Promise.all([kafka.stop(), postgres.stop()])
-  await dataDir.remove()
+  await ensureTopics(client, 1)
+  const producer = await openProducer(client)
+  const { finished, active } = snapshots()
+  const records = [...finished, ...active].map(jobRecord)
+  while (records.length) await producer.send(records.splice(0, 500))
+
+  const port = await freePort()
+  const api = spawn(
+    process.execPath,
+    ['--disable-warning=TimeoutNegativeWarning', join(import.meta.dirname, '../../src/main.ts'), 'api'],
+    {
+      env: {
+        ...process.env,
+        KAFKA_BROKERS: kafka.brokers,
+        DATABASE_URL: postgres.url,
+        DATA_DIR: dataDir.path,
+        PORT: String(port),
+        LOG_LEVEL: 'error',
+      },
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    },
+  )
+  await once(api, 'message')
+  const pid = api.pid as number
+  const browser = await launchBrowser()
+  const stop = new AbortController()
+  const reporting = report(producer, active, stop.signal)
+  try {
+    const context = await browser.newContext({ baseURL: `http://127.0.0.1:${port}`, locale: 'en-US' })
+    const page = await context.newPage()
+    const begun = performance.now()
+    await page.goto('/')
+    await page.locator('.rows .job-row').first().waitFor()
+    console.log(`first page: ${Math.round(performance.now() - begun)} ms`)
+    const before = residentMb(pid)
+    const { rows, longest, over50 } = await scrollToEnd(page)
+    console.log(`scrolled ${rows} jobs: ${over50} tasks over 50 ms, the longest ${Math.round(longest)} ms`)
+    const scrolled = residentMb(pid)
+    await page.waitForTimeout(watchedS * 1_000)
+    console.log(
+      `API memory: ${before.toFixed(0)} MB, ${scrolled.toFixed(0)} MB after all pages, ${residentMb(pid).toFixed(0)} MB ${watchedS} s later`,
+    )
+  } finally {
+    stop.abort()
+    await reporting
+    await browser.close()
+    api.kill('SIGTERM')
+    await once(api, 'exit')
+    await producer.close()
+    await Promise.all([kafka.stop(), postgres.stop()])
+    await dataDir.remove()
+  }
 }
