@@ -83,6 +83,19 @@ test('more than types of the Kafka client comes from the file that replaces part
   expect(wrong).toEqual([])
 })
 
+test('the API’s own process cannot run a model: it does not load the runtime', () => {
+  const reached = new Set<string>()
+  const reach = (file: string): void => {
+    if (reached.has(file)) return
+    reached.add(file)
+    for (const { specifier } of imports.filter((each) => each.file === file && each.specifier.startsWith('.')))
+      reach(relative(root, resolve(root, dirname(file), specifier)))
+  }
+  reach('src/api/api.ts')
+  expect(reached.size).toBeGreaterThan(100)
+  expect([...reached].filter((file) => file === 'src/model/session.ts')).toEqual([])
+})
+
 test('relative imports carry their extension', () => {
   const wrong = imports.filter(
     ({ specifier }) => specifier.startsWith('.') && !/\.(ts|tsx|js|json|css|html)$/.test(specifier),

@@ -20,6 +20,7 @@ import { jobFinder, jobRoutes } from './jobs/job-routes.ts'
 import { LiveJobs } from './jobs/live-jobs.ts'
 import { validator } from './jobs/validation.ts'
 import { serveMetrics } from './metrics.ts'
+import { IsolatedModels } from './models/isolated-models.ts'
 import { modelRoutes } from './models/model-routes.ts'
 import { invalidRequest, notFound, sendProblem, toProblem } from './problem.ts'
 import { resultRoutes } from './results/result-routes.ts'
@@ -84,13 +85,15 @@ async function buildServer(context: ProcessContext) {
   await app.register(healthRoutes(context))
   const live = new LiveJobs(context.views)
   const findJob = jobFinder(context)
-  const validate = validator(context, live)
+  const isolated = new IsolatedModels(context.log)
+  app.addHook('onClose', async () => isolated.close())
+  const validate = validator(context, live, isolated)
   await app.register(jobRoutes(context, live, findJob, validate))
   await app.register(eventRoutes(context, live, findJob))
   await app.register(resultRoutes(context, findJob))
   await app.register(scheduleRoutes(context))
   await app.register(errorRoutes(context, live, findJob, validate))
-  await app.register(await modelRoutes(context))
+  await app.register(await modelRoutes(context, isolated))
   await app.register(flowRoutes(context, offsets, findJob))
   await app.register(workerRoutes(context))
   await app.register(kafkaRoutes(context, offsets))

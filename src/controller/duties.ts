@@ -7,8 +7,8 @@ import { Backoff, OWN_PATIENCE_MS } from '../backoff.ts'
 import { type Duty, deadline, duty, type JobEvent, timeoutError } from '../job/machine.ts'
 import { type PlanningWorld, planJob } from '../job/plan.ts'
 import { sinkJob } from '../job/sink-job.ts'
+import { Slots } from '../slots.ts'
 import { specOf } from './command-record.ts'
-import { Slots } from './slots.ts'
 import { type Destination, isRefusal, sweep } from './sweep.ts'
 
 /**

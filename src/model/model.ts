@@ -53,6 +53,7 @@ export type ModelErrorCode =
   | 'out_of_memory'
   | 'memory_exceeded'
   | 'model_crashed'
+  | 'model_too_slow'
   | 'device_failed'
   | 'session_released'
   | 'output_shape'

@@ -1,35 +1,18 @@
 // Scores chunks in a process of its own: those of jobs that are under suspicion, because a scorer died on them. What kills
 // that process (a fault in the native runtime, the kernel's out-of-memory killer) is then known for certain, and costs this
 // one, its lanes and the other jobs nothing.
-import { type ChildProcess, fork } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { askChild, type Death, isGone, OVER, startChild } from '../model/isolated-child.ts'
 import { ModelError, type ModelErrorCode } from '../model/model.ts'
 import { gb } from '../model/run-bound.ts'
-import { ROLE_FLAGS } from '../role-flags.ts'
 import { ChunkError, type ChunkScorer, type ChunkWork, type ScoredChunk } from './chunk-scorer.ts'
-
-/** What the process says once, when it can begin. */
-export interface Ready {
-  readonly ready: true
-}
 
 /** What it answers; a `code` is that of a `ModelError` or `ChunkError`, none is our own fault. */
 export type Answer =
   | { readonly scored: ScoredChunk }
   | { readonly error: { readonly code: string | null; readonly message: string } }
-
-/** How often its memory is looked at while it scores. */
-const WATCH_MS = 50
-
-/** How the process ended. */
-interface Death {
-  readonly code: number | null
-  readonly signal: string | null
-  /** We ended it: so many bytes were more than the job may use. */
-  readonly bytes: number | null
-}
 
 /** The process, and whose models it may have open: it keeps some when the next job's chunk comes. */
 interface Child {
@@ -37,8 +20,7 @@ interface Child {
   readonly jobs: Set<string>
 }
 
-/** Nobody waits for the answer any more; the process is still at it. */
-const OVER = Symbol('over')
+const PROCESS = join(import.meta.dirname, 'isolated-process.ts')
 
 export class IsolatedScorer implements ChunkScorer {
   readonly #log: Logger
@@ -86,10 +68,11 @@ export class IsolatedScorer implements ChunkScorer {
     for (;;) {
       if (over.aborted) return null
       // One that died with nothing to do is no job's death.
-      if (!this.#child || isGone(this.#child.process)) this.#child = { process: await start(), jobs: new Set() }
+      if (!this.#child || isGone(this.#child.process))
+        this.#child = { process: await startChild(PROCESS, 'suspected jobs'), jobs: new Set() }
       const { process, jobs } = this.#child
       jobs.add(job_id)
-      const outcome = await ask(process, work, over)
+      const outcome = await askChild<Answer>(process, work, config.max_memory_gb * 2 ** 30, over)
       // Killed, though its last answer may have been on its way.
       if (isGone(process)) this.#child = null
       if (outcome === OVER) return null
@@ -106,71 +89,6 @@ export class IsolatedScorer implements ChunkScorer {
       if (deaths > config.retry_count) throw modelCrashed(work, deaths, outcome)
     }
   }
-}
-
-/** A process that is ready for work. If it cannot begin, that is no job's fault. */
-async function start(): Promise<ChildProcess> {
-  const child = fork(join(import.meta.dirname, 'isolated-process.ts'), {
-    // Typed arrays and 64-bit integers go through as they are.
-    serialization: 'advanced',
-    execArgv: ['--disable-warning=TimeoutNegativeWarning', ...ROLE_FLAGS],
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  })
-  await new Promise<void>((resolve, reject) => {
-    // Later it says only that the process could not be written to or killed, which is gone then.
-    child.on('error', reject)
-    child.once('message', () => resolve())
-    child.once('exit', (code, signal) => {
-      reject(new Error(`the process for suspected jobs ended before it began: ${signal ?? `exit code ${code}`}`))
-    })
-  })
-  return child
-}
-
-/** It has died or was killed; each of these may be known before the others. */
-function isGone({ killed, connected, exitCode, signalCode }: ChildProcess): boolean {
-  return killed || !connected || exitCode !== null || signalCode !== null
-}
-
-/** Gives the work to the process and waits for its answer or its end; kills it when it takes too much, or nobody waits any more. */
-async function ask(child: ChildProcess, work: ChunkWork, over: AbortSignal): Promise<Answer | Death | typeof OVER> {
-  const { promise, resolve } = Promise.withResolvers<Answer | Death | typeof OVER>()
-  const limit = work.job.config.max_memory_gb * 2 ** 30
-  let bytes: number | null = null
-  let answered = false
-  const onExit = (code: number | null, signal: string | null) => resolve({ code, signal, bytes })
-  const onOver = () => {
-    child.kill('SIGKILL')
-    resolve(OVER)
-  }
-  child.once('message', resolve)
-  child.once('exit', onExit)
-  over.addEventListener('abort', onOver)
-  const watch = setInterval(async () => {
-    const now = await residentBytes(child.pid)
-    if (answered || bytes !== null || now <= limit) return
-    bytes = now
-    child.kill('SIGKILL')
-  }, WATCH_MS)
-  try {
-    if (over.aborted) onOver()
-    else if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode, child.signalCode)
-    // A process that is gone cannot be written to, which its exit says, too.
-    else child.send(work, () => {})
-    return await promise
-  } finally {
-    answered = true
-    clearInterval(watch)
-    child.off('message', resolve)
-    child.off('exit', onExit)
-    over.removeEventListener('abort', onOver)
-  }
-}
-
-/** Resident memory of a process; 0 where that cannot be seen (other systems than Linux). */
-async function residentBytes(pid: number | undefined): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
 }
 
 function raised({ code, message }: { code: string | null; message: string }): Error {

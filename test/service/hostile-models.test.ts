@@ -1,8 +1,9 @@
 // Models that need too much memory, or that kill the process that runs them: the job fails and says why, the others go on.
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { failed, registerModel, run, submit, whenJob } from '../harness/jobs.ts'
+import { failed, JOBS, modelBytes, registerModel, run, submit, whenJob } from '../harness/jobs.ts'
 import { type JsonObject, type RoleProcess, type Service, startService } from '../harness/service.ts'
+import { onnxModel } from '../model/onnx-writer.ts'
 
 let service: Service
 
@@ -12,6 +13,24 @@ beforeAll(async () => {
   await registerModel(service, 'regressor', 'regressor.onnx', 'f1,f2')
   await registerModel(service, 'remainder', 'remainder.onnx')
 })
+
+/** 2^31, which does not fit, modulo -1: registering it kills the process that runs it. At zero the model refuses the row. */
+function crashing(): Uint8Array {
+  const doubled = Array.from({ length: 31 }, (_, i) => `double${i}`)
+  const column = (name: string) => ({ name, type: 'int32' as const, shape: ['N', 1] })
+  return onnxModel({
+    inputs: [column('a')],
+    outputs: [column('y')],
+    nodes: [
+      ...doubled.map((output, i) => {
+        const input = doubled[i - 1] ?? 'a'
+        return { op: 'Add', inputs: [input, input], outputs: [output] }
+      }),
+      { op: 'Neg', inputs: ['a'], outputs: ['minus'] },
+      { op: 'Mod', inputs: ['double30', 'minus'], outputs: ['y'] },
+    ],
+  })
+}
 
 const scorer = (): RoleProcess => service.processes('scorer')[0] as RoleProcess
 
@@ -55,6 +74,38 @@ describe('memory', () => {
       message: expect.stringMatching(/max_memory_gb = 0\.01.*raise it/),
     })
     await whenJob(service, await other, 'completed', ({ status }) => status === 'completed', 120_000)
+  })
+})
+
+describe('the API', () => {
+  const register = (id: string, body: Uint8Array) =>
+    service.request(`/api/v1/models/${id}`, {
+      method: 'PUT',
+      body,
+      headers: { 'content-type': 'application/octet-stream' },
+    })
+  const sample = (a: number, b: number) =>
+    service.request(`${JOBS}?validate_only=true`, {
+      body: job('remainder', `SELECT ${a} AS a, ${b} AS b`, 'sampled', {}),
+    })
+
+  test('outlives a model that kills the process which is to register it, and says so', async () => {
+    const [api] = service.processes('api')
+    const { status, body } = await register('crashing', crashing())
+    expect([status, body.code]).toEqual([400, 'model_crashed'])
+    expect(body.detail).toMatch(/^the model killed the process that ran it, by SIGFPE/)
+    expect((await service.request('/api/v1/models/crashing')).status).toBe(404)
+    expect((await register('remainder', await modelBytes('remainder.onnx'))).status).toBe(200)
+    expect(service.processes('api')).toEqual([api])
+  })
+
+  test('outlives rows that kill the process which is to score them as a sample', async () => {
+    const [api] = service.processes('api')
+    const { status, body } = await sample(-2147483648, -1)
+    expect([status, body.code]).toEqual([400, 'model_crashed'])
+    expect(body.detail).toMatch(/^model remainder@1, with the first rows of the query, killed .* by SIGFPE/)
+    expect((await sample(7, 3)).body).toMatchObject({ valid: true, sample: [{ y: 1 }] })
+    expect(service.processes('api')).toEqual([api])
   })
 })
 

@@ -2,12 +2,11 @@
 import { type Column, type ColumnBatch, elementsOf, type Vector } from '../../../topics/columns.ts'
 import type { JobInput, JobPlan } from '../../../topics/jobs.ts'
 import type { ModelRecord } from '../../../topics/models.ts'
-import { openSession } from '../../model/session.ts'
-import { matchColumns, selectScored } from '../../model/signature.ts'
-import { type ModelStore, openModelStore } from '../../model/store.ts'
+import { decodeColumns, encodeColumns } from '../../../topics/payload.ts'
+import type { JobSpec } from '../../job/spec.ts'
 import type { ProcessContext } from '../../process.ts'
 import { cellText } from '../../scorer/cell-text.ts'
-import { scoreChunk } from '../../scorer/score-chunk.ts'
+import type { IsolatedModels } from '../models/isolated-models.ts'
 
 export const SAMPLE_ROWS = 3
 /** A query that has no row by then (a large sort) is shown without. */
@@ -20,34 +19,26 @@ export type SampleRow = Record<string, Scalar | Scalar[]>
 export interface Sample {
   readonly rows: SampleRow[]
   /** Why rows of the sample could not be scored. */
-  readonly failed: string[]
+  readonly failed: readonly string[]
 }
 
 export class Sampler {
   readonly #context: ProcessContext
-  readonly #store: Promise<ModelStore>
+  readonly #isolated: IsolatedModels
 
-  constructor(context: ProcessContext) {
+  constructor(context: ProcessContext, isolated: IsolatedModels) {
     this.#context = context
-    this.#store = openModelStore(context.config.modelStore)
+    this.#isolated = isolated
   }
 
   /** Null when the query takes too long to give its first rows. */
-  async take(input: JobInput, plan: JobPlan, model: ModelRecord): Promise<Sample | null> {
+  async take({ input, config }: JobSpec, plan: JobPlan, model: ModelRecord): Promise<Sample | null> {
     const batch = await this.#firstRows(input, plan.query_columns)
     if (batch === null) return null
     if (batch.rows === 0) return { rows: [], failed: [] }
-    const signature = { inputs: model.inputs, outputs: model.outputs }
-    const matched = matchColumns({ signature, features: model.features }, plan.query_columns)
-    const selected = 'problems' in matched ? matched : selectScored(matched.plan, plan.scored_columns)
-    if ('problems' in selected) throw new Error(selected.problems.map(({ detail }) => detail).join('; '))
-    const session = await openSession(await (await this.#store).get(model.location, model.sha256))
-    try {
-      const scored = await scoreChunk(session, selected.plan, batch)
-      return { rows: rowsOf(scored.batch), failed: scored.failed.map(({ reason }) => reason) }
-    } finally {
-      await session.release()
-    }
+    const work = { model, plan, payload: encodeColumns(batch) }
+    const { payload, failed } = await this.#isolated.score(work, config.max_memory_gb * 2 ** 30)
+    return { rows: rowsOf(decodeColumns(payload)), failed }
   }
 
   async #firstRows(input: JobInput, columns: readonly Column[]): Promise<ColumnBatch | null> {

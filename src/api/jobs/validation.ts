@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox'
 import { type Column, kindName } from '../../../topics/columns.ts'
 import { isScheduled, newSchedule, upcoming } from '../../job/schedule.ts'
 import type { ProcessContext } from '../../process.ts'
+import type { IsolatedModels } from '../models/isolated-models.ts'
 import { notFound } from '../problem.ts'
 import type { LiveJobs } from './live-jobs.ts'
 import { Sampler } from './sample.ts'
@@ -37,14 +38,14 @@ export const ValidBody = Type.Object({
 /** Throws `HttpProblem` with all faults. */
 export type Validate = (body: unknown, tenantId: string) => Promise<Static<typeof ValidBody>>
 
-export function validator(context: ProcessContext, live: LiveJobs): Validate {
-  const sampler = new Sampler(context)
+export function validator(context: ProcessContext, live: LiveJobs, isolated: IsolatedModels): Validate {
+  const sampler = new Sampler(context, isolated)
   return async (body, tenantId) => {
     const checked = await checkJob(body, tenantId, context)
     const { spec, plan, modelVersion } = checked
     const model = await context.views.findModel(tenantId, spec.modelId, modelVersion)
     if (!model) throw notFound(`model ${spec.modelId}`, 'GET /api/v1/models lists yours')
-    const sample = await sampler.take(spec.input, plan, model)
+    const sample = await sampler.take(spec, plan, model)
     return {
       valid: true,
       model_version: modelVersion,
@@ -54,7 +55,7 @@ export function validator(context: ProcessContext, live: LiveJobs): Validate {
       query_columns: plan.query_columns.map(named),
       columns: plan.output_columns.map((columns) => columns.map(named)),
       sample: sample?.rows ?? null,
-      sample_errors: sample?.failed ?? [],
+      sample_errors: [...(sample?.failed ?? [])],
       ...(isScheduled(body) ? { next_firings: nextFirings(tenantId, body) } : {}),
     }
   }

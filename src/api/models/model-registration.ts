@@ -4,12 +4,10 @@ import { type ModelRecord, modelCodec, modelKey, modelsTopic } from '../../../to
 import { controlPartition } from '../../kafka/partitioner.ts'
 import { openTransactionalWriter } from '../../kafka/transactions.ts'
 import type { Views } from '../../kafka/views.ts'
-import { probeOutputs } from '../../model/probe.ts'
-import { openSession } from '../../model/session.ts'
-import { validateFeatures } from '../../model/signature.ts'
 import type { ModelStore } from '../../model/store.ts'
 import type { ProcessContext } from '../../process.ts'
 import { invalidRequest } from '../problem.ts'
+import type { IsolatedModels } from './isolated-models.ts'
 
 export interface Registration {
   readonly model: ModelRecord
@@ -20,12 +18,14 @@ export interface Registration {
 export class ModelRegistry {
   readonly #context: ProcessContext
   readonly #store: ModelStore
+  readonly #isolated: IsolatedModels
   /** One registration after the other in this process; others are fenced. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(context: ProcessContext, store: ModelStore) {
+  constructor(context: ProcessContext, store: ModelStore, isolated: IsolatedModels) {
     this.#context = context
     this.#store = store
+    this.#isolated = isolated
   }
 
   /** Throws `HttpProblem` or `ModelError` when the bytes are no model that columns can feed. */
@@ -35,7 +35,8 @@ export class ModelRegistry {
     bytes: Uint8Array,
     features: readonly string[] | undefined,
   ): Promise<Registration> {
-    const signature = await inspect(bytes, features)
+    const inspected = await this.#isolated.inspect(bytes, features)
+    if ('problems' in inspected) throw invalidRequest(inspected.problems)
     const stored = await this.#store.put(bytes)
     const turn = this.#turn.then(() =>
       this.#append({
@@ -43,7 +44,7 @@ export class ModelRegistry {
         model_id: modelId,
         bytes: BigInt(bytes.byteLength),
         ...stored,
-        ...signature,
+        ...inspected,
       }),
     )
     this.#turn = turn.catch(() => {})
@@ -83,21 +84,4 @@ function modelSeen(record: ModelRecord, { changes }: Views): Promise<void> {
     }
     changes.on('model', onModel)
   })
-}
-
-/** Loads the model once, to know what goes in and what really comes out. */
-async function inspect(
-  bytes: Uint8Array,
-  features: readonly string[] | undefined,
-): Promise<Pick<ModelRecord, 'inputs' | 'outputs' | 'features'>> {
-  const session = await openSession(bytes)
-  try {
-    const checked = validateFeatures(session.signature, features)
-    if ('problems' in checked) throw invalidRequest(checked.problems)
-    const probed = await probeOutputs(session, checked.features)
-    if ('problems' in probed) throw invalidRequest(probed.problems)
-    return { inputs: session.signature.inputs, outputs: probed.outputs, features: checked.features }
-  } finally {
-    await session.release()
-  }
 }

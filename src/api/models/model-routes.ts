@@ -5,6 +5,7 @@ import { type ModelRecord, TENSOR_TYPES } from '../../../topics/models.ts'
 import { openModelStore } from '../../model/store.ts'
 import type { ProcessContext } from '../../process.ts'
 import { HttpProblem, notFound, ProblemBody } from '../problem.ts'
+import type { IsolatedModels } from './isolated-models.ts'
 import { ModelRegistry } from './model-registration.ts'
 
 /** A model is held in memory while it is registered. */
@@ -29,9 +30,12 @@ const ModelBody = Type.Object(
   { title: 'Model' },
 )
 
-export async function modelRoutes(context: ProcessContext): Promise<FastifyPluginAsyncTypebox> {
+export async function modelRoutes(
+  context: ProcessContext,
+  isolated: IsolatedModels,
+): Promise<FastifyPluginAsyncTypebox> {
   const { views } = context
-  const registry = new ModelRegistry(context, await openModelStore(context.config.modelStore))
+  const registry = new ModelRegistry(context, await openModelStore(context.config.modelStore), isolated)
 
   return async (app) => {
     app.addContentTypeParser(
