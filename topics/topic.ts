@@ -8,6 +8,8 @@ export interface TopicSpec {
   readonly partitions: number
   /** `compact` keeps the newest record of each key; `delete` forgets by age and size. */
   readonly cleanup: 'compact' | 'delete'
+  /** What a producer sends at once to a partition is one batch, of at most so many bytes (but for a record that is larger alone). */
+  readonly batchBytes: number
   /** Further topic settings, by their Kafka names. */
   readonly config: Readonly<Record<string, string>>
 }
@@ -29,6 +31,10 @@ export const LANES = 16
  * there already keep what they have.
  */
 const CONTROL_MESSAGE_BYTES = String(4 * 1024 * 1024)
+/** Fits into the 1 MiB of topics that are there already. */
+const CONTROL_BATCH_BYTES = 900_000
+
+const LANE_MESSAGE_BYTES = 16 * 1024 * 1024
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -39,6 +45,7 @@ export function compactedTopic(name: string): TopicSpec {
     name,
     partitions: CONTROL_PARTITIONS,
     cleanup: 'compact',
+    batchBytes: CONTROL_BATCH_BYTES,
     // Small segments, so that the log cleaner (which never touches the active segment) keeps a start-up read short.
     config: {
       'segment.ms': String(HOUR_MS),
@@ -55,6 +62,7 @@ export function expiringTopic(name: string, days: number): TopicSpec {
     name,
     partitions: CONTROL_PARTITIONS,
     cleanup: 'delete',
+    batchBytes: CONTROL_BATCH_BYTES,
     config: { 'retention.ms': String(days * DAY_MS), 'max.message.bytes': CONTROL_MESSAGE_BYTES },
   }
 }
@@ -69,11 +77,12 @@ export function laneTopic(name: string): TopicSpec {
     name,
     partitions: LANES,
     cleanup: 'delete',
+    batchBytes: LANE_MESSAGE_BYTES - 1024 * 1024,
     config: {
       'retention.ms': String(DAY_MS),
       'retention.bytes': String(8 * 1024 ** 3),
       'segment.bytes': String(128 * 1024 * 1024),
-      'max.message.bytes': String(16 * 1024 * 1024),
+      'max.message.bytes': String(LANE_MESSAGE_BYTES),
     },
   }
 }

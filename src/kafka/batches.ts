@@ -2,19 +2,18 @@
 // `max.message.bytes` (of brokers that nobody has set up: 1,048,588) is the most that a batch may have. Pure.
 import type { OutgoingRecord } from './producer.ts'
 
-const MAX_BATCH_BYTES = 900_000
 /** More than a record has beside its key, value and headers: lengths, offset, time. */
 const OVERHEAD_BYTES = 70
 
 /** The records in their order, in pieces of which none has more for a partition; a larger record has a piece of its own. */
-export function inBatches(records: readonly OutgoingRecord[], maxBytes = MAX_BATCH_BYTES): OutgoingRecord[][] {
+export function inBatches(records: readonly OutgoingRecord[]): OutgoingRecord[][] {
   const pieces: OutgoingRecord[][] = []
   let sizes = new Map<string, number>()
   for (const record of records) {
     const place = `${record.topic.name}/${record.partition}`
     const size = (sizes.get(place) ?? 0) + bytesOf(record)
     const piece = pieces.at(-1)
-    if (piece && (size <= maxBytes || !sizes.has(place))) {
+    if (piece && (size <= record.topic.batchBytes || !sizes.has(place))) {
       piece.push(record)
       sizes.set(place, size)
       continue

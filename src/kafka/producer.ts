@@ -2,6 +2,7 @@
 // each lane: that, not the producer, is what keeps a lane in order. A retry may repeat a record; the sink drops it.
 import type { Producer } from 'kafkajs'
 import type { TopicSpec } from '../../topics/topic.ts'
+import { inBatches } from './batches.ts'
 import type { KafkaClient } from './client.ts'
 
 /** A record to produce, always to an explicit partition. */
@@ -14,7 +15,10 @@ export interface OutgoingRecord {
 }
 
 export interface RecordProducer {
-  /** Resolves when every record is replicated; records of one partition keep their order. */
+  /**
+   * Resolves when every record is replicated; records of one partition keep their order. More than a broker takes at once goes in
+   * pieces, one after the other: when it rejects, some may have been written.
+   */
   send(records: readonly OutgoingRecord[]): Promise<void>
   close(): Promise<void>
 }
@@ -24,7 +28,8 @@ export async function openProducer(client: KafkaClient): Promise<RecordProducer>
   await producer.connect()
   return {
     send: async (records) => {
-      await producer.sendBatch({ acks: -1, topicMessages: byTopic(client, records) })
+      for (const batch of inBatches(records))
+        await producer.sendBatch({ acks: -1, topicMessages: byTopic(client, batch) })
     },
     close: () => producer.disconnect(),
   }

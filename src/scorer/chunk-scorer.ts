@@ -4,6 +4,7 @@ import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
 import { decodeColumns, encodeColumns } from '../../topics/payload.ts'
 import type { FailedRow } from '../../topics/scored.ts'
+import { fittingRows } from './fit-failed.ts'
 import type { LoadedModels } from './loaded-models.ts'
 import { scoreChunk } from './score-chunk.ts'
 
@@ -42,7 +43,7 @@ export function localScorer(models: LoadedModels): { score(work: ChunkWork): Pro
       const { batch, failed } = await models.use(job, model, ({ session, plan, bound }) =>
         scoreChunk(session, plan, columns, bound),
       )
-      return { payload: encodeColumns(batch), failed }
+      return { payload: encodeColumns(batch), failed: fittingRows(failed, job.input.key_column) }
     },
   }
 }

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { inBatches } from '../../src/kafka/batches.ts'
 import type { OutgoingRecord } from '../../src/kafka/producer.ts'
+import { chunksTopics } from '../../topics/chunks.ts'
 import { deadLettersTopic } from '../../topics/dead-letters.ts'
 import { jobsTopic } from '../../topics/jobs.ts'
 
@@ -34,6 +35,12 @@ describe('records in batches', () => {
   test('each partition of each topic has its own batch', () => {
     const apart = [record('a', 800_000), record('b', 800_000, 1), record('c', 800_000, 0, deadLettersTopic)]
     expect(keys(inBatches(apart))).toEqual(['abc'])
+  })
+
+  test('a lane takes larger ones', () => {
+    const lane = [record('a', 8_000_000, 3, chunksTopics.cpu), record('b', 7_000_000, 3, chunksTopics.cpu)]
+    expect(keys(inBatches(lane))).toEqual(['ab'])
+    expect(keys(inBatches([...lane, record('c', 2_000_000, 3, chunksTopics.cpu)]))).toEqual(['ab', 'c'])
   })
 
   test('a record that is larger by itself goes, with nothing of its partition', () => {
