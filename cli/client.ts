@@ -61,7 +61,9 @@ export function createClient(baseUrl: string, apiKey: string | undefined): Clien
         )
         // What was the last to come was the end.
         if (response.status === 204) return
-        for await (const { id, data } of serverSentEvents(response)) {
+        for await (const { id, event, data } of serverSentEvents(response)) {
+          // The key is none any more; the next request is told why.
+          if (event === 'unauthorized') break
           lastId = id ?? lastId
           heardAt = Date.now()
           const job = JSON.parse(data) as JobStatusBody
@@ -125,8 +127,14 @@ function unreachable(cause: unknown): CliError {
   return cause instanceof CliError ? cause : new CliError(EXIT.unreachable, (cause as Error).message)
 }
 
+interface ServerSentEvent {
+  readonly id: string | undefined
+  readonly event: string | undefined
+  readonly data: string
+}
+
 /** The events of a stream. Source: WHATWG HTML, "Server-sent events". */
-export async function* serverSentEvents(response: Response): AsyncIterable<{ id: string | undefined; data: string }> {
+export async function* serverSentEvents(response: Response): AsyncIterable<ServerSentEvent> {
   let rest = ''
   const text = response.body?.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
   for await (const part of text ?? []) {
@@ -137,7 +145,7 @@ export async function* serverSentEvents(response: Response): AsyncIterable<{ id:
       const valuesOf = (name: string) =>
         lines.filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2))
       const data = valuesOf('data')
-      if (data.length) yield { id: valuesOf('id').at(-1), data: data.join('\n') }
+      if (data.length) yield { id: valuesOf('id').at(-1), event: valuesOf('event').at(-1), data: data.join('\n') }
     }
   }
 }

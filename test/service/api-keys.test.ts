@@ -136,6 +136,36 @@ test('keys of the file come and go without a restart; a file that is damaged cha
   await events.text()
 })
 
+test('a live stream ends soon after its key, and says why', async () => {
+  const fresh = (expires?: string) => newApiKey({ tenant: 'acme', scopes: ['read'], ...(expires ? { expires } : {}) })
+  const [taken, expiring, kept] = [fresh(), fresh(new Date(Date.now() + 8_000).toISOString()), fresh()]
+  const before = readFileSync(FILE, 'utf8')
+  const entries = [taken, expiring, kept].map(({ entry }) => entry)
+  writeFileSync(FILE, JSON.stringify([...JSON.parse(before), ...entries]))
+  const open = async (key: string, path = '/api/v1/inference/events') => {
+    const answer = await fetch(new URL(path, guarded.url), { headers: { authorization: `Bearer ${key}` } })
+    if (answer.status !== 200) throw new Error(`${answer.status}`)
+    return answer
+  }
+  const last = async (answer: Response) => (await answer.text()).trim().split('\n\n').at(-1)
+  const jobId = await submit(guarded, smallJob('followed'), ACME)
+  const ofTaken = await until(() => open(taken.key))
+  const ofJob = await open(taken.key, `${JOBS}/${jobId}/events`)
+  const ofExpiring = await open(expiring.key)
+  const ofKept = await open(kept.key)
+  const goesOn = ofKept.body?.getReader()
+  writeFileSync(FILE, JSON.stringify([...JSON.parse(before), ...entries.slice(1)]))
+  for (const answer of [ofTaken, ofJob]) {
+    const event = await last(answer)
+    expect(event).toMatch(/^id: -?\d+\nevent: unauthorized\ndata: \{"code":"unauthorized","detail":"expected a header/)
+  }
+  expect(await last(ofExpiring)).toContain('"code":"key_expired"')
+  // The other one has had its looks, too.
+  expect(await goesOn?.read()).toMatchObject({ done: false })
+  await goesOn?.cancel()
+  writeFileSync(FILE, before)
+})
+
 test('a 401 says how to authenticate (RFC 9110, 15.5.2)', async () => {
   expect((await guarded.request(JOBS)).headers.get('www-authenticate')).toMatch(/^Bearer/)
 })

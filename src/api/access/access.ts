@@ -14,15 +14,15 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whose request it is. Only of routes with a scope. */
     tenantId: string
-    /** Whether its key is enough still: what an answer that goes on for long asks now and then. */
-    isStillAllowed(): Promise<boolean>
+    /** Why its key is not enough any more, or null: what an answer that goes on for long asks now and then. */
+    refusal(): Promise<HttpProblem | null>
   }
 }
 
 /** Guards every route that is added from now on, those of plugins too. One without a scope keeps the API from starting. */
 export function guardRoutes(app: FastifyInstance, keys: KeyRing): void {
   app.decorateRequest('tenantId', 'default')
-  app.decorateRequest('isStillAllowed', async () => true)
+  app.decorateRequest('refusal', async () => null)
   app.addHook('onRoute', (route) => declareScope(route, keys.isGuarded))
   // Before anything else is looked at: without a key, not even what exists can be learnt. The route's own path counts, for
   // a request may write it otherwise (`/%61pi/…`); paths without a route are guarded by how they begin.
@@ -30,14 +30,23 @@ export function guardRoutes(app: FastifyInstance, keys: KeyRing): void {
     const { scope } = request.routeOptions.config
     if (!keys.isGuarded || (scope === undefined && !request.url.startsWith('/api/'))) return
     request.tenantId = await tenantOf(request, scope, keys)
-    request.isStillAllowed = async () => {
-      try {
-        return (await tenantOf(request, scope, keys)) === request.tenantId
-      } catch {
-        return false
-      }
-    }
+    request.refusal = () => refusalOf(request, scope, keys)
   })
+}
+
+async function refusalOf(
+  request: FastifyRequest,
+  scope: Scope | undefined,
+  keys: KeyRing,
+): Promise<HttpProblem | null> {
+  try {
+    const tenantId = await tenantOf(request, scope, keys)
+    if (tenantId === request.tenantId) return null
+    return new HttpProblem(401, 'unauthorized', 'this API key is one of another tenant now')
+  } catch (error) {
+    if (error instanceof HttpProblem) return error
+    throw error
+  }
 }
 
 function declareScope(route: RouteOptions, guarded: boolean): void {

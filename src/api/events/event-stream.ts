@@ -9,7 +9,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** A comment now and then keeps proxies from closing a quiet connection. */
 const KEEP_ALIVE_MS = 15_000
-/** A stream ends this long after its key was taken back or has expired. */
+/** A stream ends this long after its key was taken back or has expired, with an event that says so. */
 const LOOK_AT_KEY_MS = 2_000
 /** How long a client waits before it connects again. */
 const RETRY_MS = 2_000
@@ -34,7 +34,10 @@ export class EventStream {
     const keepAlive = setInterval(() => this.#response.write(': still here\n\n'), KEEP_ALIVE_MS)
     const { request } = reply
     const lookAtKey = setInterval(async () => {
-      if (!(await request.isStillAllowed())) this.end()
+      const refusal = await request.refusal()
+      if (!refusal || this.#response.writableEnded) return
+      this.send('unauthorized', -1n, { code: refusal.code, detail: refusal.message })
+      this.end()
     }, LOOK_AT_KEY_MS)
     this.#response.on('close', () => {
       clearInterval(keepAlive)
