@@ -10,6 +10,8 @@ export type Role = (typeof ROLES)[number]
 /** How often each process says that it is alive, and after how many ms of silence it counts as gone. */
 export const HEARTBEAT_MS = 2_000
 export const WORKER_LOST_MS = 10_000
+/** One that stopped in order takes its record away itself; that of one that did not is kept for so long, to be seen. */
+export const WORKER_KEPT_MS = 3_600_000
 
 export interface WorkerHeartbeat {
   worker_id: string

@@ -21,6 +21,7 @@ import { CommandIntake } from './command-intake.ts'
 import { Deliveries, type DeliveryOutcome } from './deliveries.ts'
 import { Duties, type DutyOutcome } from './duties.ts'
 import { JobBook } from './job-book.ts'
+import { forgottenWorkers } from './lost-workers.ts'
 import { ScheduleBook, type ScheduleWrite } from './schedule-book.ts'
 import { type CommandAccess, takeCommands } from './take-commands.ts'
 
@@ -108,6 +109,7 @@ async function runPartition(
       if (ticked) {
         book.lookForScorers((jobId) => views.progressOf(jobId), live, at)
         book.expire(at)
+        outgoing.push(...forgottenWorkers(views.workers.values(), partition, at))
         for (const { scheduleId, error } of schedules.fire(book, at))
           context.log.error(
             { scheduleId, err: error },

@@ -2,9 +2,11 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
+import { controlPartition } from '../../src/kafka/partitioner.ts'
 import { jobsTopic } from '../../topics/jobs.ts'
 import { progressTopic } from '../../topics/progress.ts'
 import { readsTopic } from '../../topics/reads.ts'
+import { workerCodec, workersTopic } from '../../topics/workers.ts'
 import {
   CHURN_FEATURES,
   churnJob,
@@ -16,7 +18,7 @@ import {
   submit,
   whenJob,
 } from '../harness/jobs.ts'
-import { type Service, startService } from '../harness/service.ts'
+import { type JsonObject, type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 /** Four seconds, in hours. */
@@ -96,4 +98,35 @@ test('a controller that was away sweeps when it is back', async () => {
   await service.start('controller')
   await gone(job.job_id)
   expect(await filesIn('missed')).toEqual([])
+})
+
+test('a worker that died long ago is forgotten; one that died lately is shown as lost', async () => {
+  const { body } = await service.request('/api/v1/workers')
+  const [alive] = body.data
+  const heartbeat = (worker_id: string, hours: number) => ({
+    ...alive,
+    worker_id,
+    rss_bytes: 0n,
+    rss_peak_bytes: 0n,
+    cpu_ms: 0n,
+    started_at: 0n,
+    at: BigInt(Date.now() - hours * 3_600_000),
+  })
+  const partition = controlPartition('scorer-old')
+  const producer = service.kafka().producer()
+  await producer.connect()
+  await producer.send({
+    topic: `${service.prefix}${workersTopic.name}`,
+    messages: [heartbeat('scorer-old', 2), heartbeat('scorer-lately', 0.5)].map((worker) => ({
+      key: worker.worker_id,
+      value: workerCodec.encode(worker),
+      partition,
+    })),
+  })
+  await producer.disconnect()
+  const workers = async () =>
+    (await service.request('/api/v1/workers')).body.data.map(({ worker_id }: JsonObject) => worker_id)
+  await until(async () => (await workers()).includes('scorer-lately'))
+  await until(async () => !(await workers()).includes('scorer-old'))
+  expect(await workers()).toContain('scorer-lately')
 })
