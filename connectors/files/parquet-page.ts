@@ -13,7 +13,8 @@ export interface Piece {
 
 /** Where a page is put together; reused from page to page. Values begin at a multiple of 8, so they can be read as words. */
 export class PageBuffer {
-  bytes = new Uint8Array(1 << 20)
+  // Small at first: of a job of a thousand rows, each part would cost more to clear than to encode.
+  bytes = new Uint8Array(1 << 16)
   words = new Int32Array(this.bytes.buffer)
   /** The page lies in `start .. end`, its values in `values .. end`; `count` of them. */
   start = 0

@@ -11,7 +11,7 @@ import type { OpenStore } from '../../../connectors/files/store.ts'
 import type { JobOutput, WriteMode } from '../../../topics/jobs.ts'
 import { connectorSettings } from '../settings.ts'
 import { type SeenRow, type SinkWorld, sinkContract } from '../sink-contract.ts'
-import { crashingStore, type Life } from './crashing-store.ts'
+import { crashingStore, lifeOf } from './crashing-store.ts'
 import { type Format, freshFileOutput, parquetRefuses, readDataFiles, strayNames } from './result-files.ts'
 import { mountSmallDisk } from './small-disk.ts'
 
@@ -88,12 +88,12 @@ function world(format: Format, chunkRows: number): SinkWorld {
 }
 
 async function dyingSink(step: number) {
-  const life: Life = { left: step, abandoned: [] }
+  const life = lifeOf(step)
   const sink = openSink((directory) => crashingStore(openLocalStore(directory), life))
   const close = async () => {
     await Promise.all(life.abandoned.map((file) => file.abort()))
   }
-  return { sink: { ...sink, close }, died: () => life.left < 0 }
+  return { sink: { ...sink, close }, died: () => life.left <= 0 }
 }
 
 /** Chunks so large that a part file has one of them, or two: a writer that is lost has then something that is not durable. */

@@ -1,4 +1,4 @@
-// A whole job on a real object store, stopped before and after every single change that it makes there, then gone on with
+// A whole job on a real object store, stopped after every single change that it makes there, then gone on with
 // or discarded; a crash leaves uploads as they are, and in the end none is left.
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -8,7 +8,8 @@ import { createFilesSink } from '../../../connectors/files/sink.ts'
 import type { WriteMode } from '../../../topics/jobs.ts'
 import { objectsIn, openUploads, type S3Server, startS3 } from '../../harness/s3.ts'
 import { connectorSettings } from '../settings.ts'
-import { atEveryChange, type CrashSite, crashing, type Run, run, runOf, UNLIMITED } from './crashing.ts'
+import { atEveryChange, type CrashSite, type Run, run, runOf, UNLIMITED } from './crashing.ts'
+import { crashingStore, lifeOf } from './crashing-store.ts'
 import { summaryOf } from './s3-reader.ts'
 
 const TIMEOUT_MS = 180_000
@@ -27,9 +28,9 @@ beforeAll(async () => {
   })
   const stores = fileStores(settings)
   site = {
-    sink: (left) => {
-      const budget = { left }
-      return createFilesSink(settings, async (url) => crashing(await stores.open(url), budget, { closes: false }))
+    sink: (changes) => {
+      const life = lifeOf(changes)
+      return createFilesSink(settings, async (url) => crashingStore(await stores.open(url), life))
     },
     reset: async () => {
       for (const name of Object.keys(await objects()))
@@ -62,9 +63,9 @@ function jobOf(jobId: string, mode: WriteMode, chunks: number): Run {
 }
 
 test.each([
-  { mode: 'overwrite', chunks: 2, rows: 40, changes: 40 },
-  { mode: 'append', chunks: 1, rows: 40, changes: 30 },
-  { mode: 'overwrite', chunks: 0, rows: 0, changes: 20 },
+  { mode: 'overwrite', chunks: 2, rows: 40, changes: 10 },
+  { mode: 'append', chunks: 1, rows: 40, changes: 15 },
+  { mode: 'overwrite', chunks: 0, rows: 0, changes: 10 },
 ] as const)(
   '$mode, $chunks chunks: going on after any crash gives the same result',
   async ({ mode, chunks, rows, changes }) => {

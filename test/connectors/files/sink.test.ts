@@ -11,7 +11,7 @@ import { createFilesSink } from '../../../connectors/files/sink.ts'
 import type { JobInput } from '../../../topics/jobs.ts'
 import { connectorSettings } from '../settings.ts'
 import { type JobOptions, SCORES, scoredChunk, sinkJob } from './batches.ts'
-import { Crash, crashing } from './crashing.ts'
+import { Crash, crashingStore, lifeOf } from './crashing-store.ts'
 import { duckdb } from './duckdb.ts'
 import { mountSmallDisk } from './small-disk.ts'
 
@@ -57,7 +57,10 @@ async function hashes(directory: string): Promise<Record<string, string>> {
   return found
 }
 
-test('a removal that was cut off after any of its changes is gone on with; what others added stays', async () => {
+test.each([
+  { beside: 'nothing else there', alone: true },
+  { beside: 'what others added stays', alone: false },
+])('a removal that was cut off after any of its changes is gone on with; $beside', async ({ alone }) => {
   const failing = job({ lanes: [3, 7] })
   const other = job({ jobId: 'batch-b', output: { mode: 'append' }, lanes: [1] })
   for (let changes = 0, crashed = true; crashed; changes++) {
@@ -68,11 +71,10 @@ test('a removal that was cut off after any of its changes is gone on with; what 
       await writer.end()
     }
     await sink.finalise(failing, 20n)
-    const alone = changes % 2 === 0
     if (!alone) await run(other, 1)
-    const budget = { left: changes }
+    const life = lifeOf(changes)
     const settings = connectorSettings({ outputRoots: [`file://${root}/`] })
-    const dying = createFilesSink(settings, async (path) => crashing(openLocalStore(path), budget, { closes: false }))
+    const dying = createFilesSink(settings, async (path) => crashingStore(openLocalStore(path), life))
     crashed = await dying.expire(failing).then(
       () => false,
       (error) => {
