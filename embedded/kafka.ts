@@ -11,6 +11,13 @@ import { type EmbeddedServer, type EmbeddedServerOptions, startServer } from './
 
 const run = promisify(execFile)
 
+export interface KafkaOptions extends EmbeddedServerOptions {
+  /** Settings of the broker, beside or over those of ours: an authorizer, say. */
+  readonly settings?: BrokerSettings
+}
+
+type BrokerSettings = Readonly<Record<string, string | number | boolean>>
+
 export interface EmbeddedKafka extends EmbeddedServer {
   /** What a client connects to: `127.0.0.1:PORT`. */
   readonly brokers: string
@@ -32,7 +39,7 @@ const FOR_SHORT_RUNS = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
  * Starts Kafka on the port and resolves when it serves requests. Topics, offsets and records survive a restart.
  * Throws EmbeddedServerError: `port_taken`, `data_dir_in_use`, `not_installed` (Java or Maven), `start_failed` (with the end of its log).
  */
-export async function startKafka(options: EmbeddedServerOptions): Promise<EmbeddedKafka> {
+export async function startKafka(options: KafkaOptions): Promise<EmbeddedKafka> {
   const server = await startServer({
     name: 'Kafka',
     options,
@@ -43,7 +50,7 @@ export async function startKafka(options: EmbeddedServerOptions): Promise<Embedd
   return { ...server, brokers: `127.0.0.1:${options.port}` }
 }
 
-async function prepare({ port, dataDir, log }: EmbeddedServerOptions): Promise<ServerCommand> {
+async function prepare({ port, dataDir, log, settings }: KafkaOptions): Promise<ServerCommand> {
   await requireFreePort(
     port,
     'Kafka',
@@ -53,7 +60,10 @@ async function prepare({ port, dataDir, log }: EmbeddedServerOptions): Promise<S
   const home = resolve(dataDir)
   const settingsFile = join(home, 'server.properties')
   await mkdir(home, { recursive: true })
-  await writeFile(settingsFile, properties(brokerSettings(port, await freePort(), join(home, 'log'))))
+  await writeFile(
+    settingsFile,
+    properties({ ...brokerSettings(port, await freePort(), join(home, 'log')), ...settings }),
+  )
   const command = [...javaFlags(), '-cp', join(jars, '*')]
   await formatOnce(home, java, [...command, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', settingsFile])
   return {
@@ -88,11 +98,7 @@ function javaFlags(): string[] {
 }
 
 /** Everything here that differs from Kafka's defaults, with the reason. */
-function brokerSettings(
-  port: number,
-  controllerPort: number,
-  logDir: string,
-): Record<string, string | number | boolean> {
+function brokerSettings(port: number, controllerPort: number, logDir: string): BrokerSettings {
   return {
     // One node that is both broker and controller, reachable from this machine only: it knows neither TLS nor passwords.
     'process.roles': 'broker,controller',
@@ -135,7 +141,7 @@ function brokerSettings(
   }
 }
 
-function properties(settings: Record<string, string | number | boolean>): string {
+function properties(settings: BrokerSettings): string {
   return Object.entries(settings)
     .map(([name, value]) => `${name}=${String(value).replaceAll('\\', '\\\\')}\n`)
     .join('')

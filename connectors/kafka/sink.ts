@@ -11,7 +11,7 @@ import { jsonRows } from './json-rows.ts'
 import { KafkaLane } from './lane-writer.ts'
 import { forgetAttempts, readTicket, type Ticket, takeLane } from './positions.ts'
 import { openRegistry } from './registry.ts'
-import { describeTopic, ensureTopic, missingTopicProblem, topicNameProblem } from './topic.ts'
+import { describeTopic, ensureTopic, missingTopicProblem, topicNameProblem, writeProblem } from './topic.ts'
 
 export function createKafkaSink(settings: ConnectorSettings): Sink {
   const connection = kafkaConnection(settings)
@@ -114,7 +114,7 @@ export function createKafkaSink(settings: ConnectorSettings): Sink {
   async function topicProblem(topic: string, input: JobInput): Promise<Problem | null> {
     const facts = await describeTopic(connection, topic)
     if (!facts) return missingTopicProblem(connection, topic)
-    if (!facts.compacted || input.key_column !== null) return null
+    if (!facts.compacted || input.key_column !== null) return writeProblem(connection, topic)
     const detail = `${topic} is compacted, so its records need keys: name the query's unique column as input.key_column`
     return { code: 'key_required', pointer: '/input/key_column', detail }
   }

@@ -5,6 +5,7 @@ import { LANES } from '../../topics/topic.ts'
 import { ConnectorError, type Problem } from '../connector.ts'
 import { connectorError, type KafkaConnection, typeOf } from './client.ts'
 import { ConfigResourceTypes } from './kafkajs/library.ts'
+import { allowedOperations } from './kafkajs/permissions.ts'
 
 const TOPIC = '/output/topic'
 
@@ -58,13 +59,28 @@ async function isCompacted(admin: Admin, topic: string): Promise<boolean> {
   }
 }
 
+/** Why the service may not write to a topic that is there; null if it may, or where the cluster does not tell. */
+export async function writeProblem({ kafka }: KafkaConnection, topic: string): Promise<Problem | null> {
+  const allowed = await allowedOperations(kafka, topic).catch((error) => {
+    throw connectorError(error, 'topic_unreadable')
+  })
+  return !allowed || allowed.has('write') ? null : notPermitted(`the service may not write to ${topic}`)
+}
+
+function notPermitted(what: string): Problem {
+  const detail = `${what}: have its Kafka principal granted Write and Describe on the topic, or choose another one`
+  return { code: 'permission_denied', pointer: TOPIC, detail }
+}
+
 /** Why a topic that is not there cannot be made, in the broker's words; null if it can. Changes nothing. */
 export async function missingTopicProblem(connection: KafkaConnection, topic: string): Promise<Problem | null> {
   try {
-    await connection.withAdmin('topic_not_found', (admin) =>
-      admin.createTopics({ ...newTopic(topic), waitForLeaders: false, validateOnly: true }),
-    )
-    return null
+    return await connection.withAdmin('topic_not_found', async (admin) => {
+      const isNew = await admin.createTopics({ ...newTopic(topic), waitForLeaders: false, validateOnly: true })
+      // Unless somebody has made it just now, it is there for others only.
+      if (isNew || (await admin.listTopics()).includes(topic)) return null
+      return notPermitted(`the topic ${topic} exists, but the service may not see it`)
+    })
   } catch (error) {
     if (!(error instanceof ConnectorError) || error.retriable) throw error
     const detail = `${topic} does not exist, and the service cannot create it: ${error.message}. Create it first, or choose another topic`
