@@ -7,7 +7,7 @@ import { median, startBenchService, thousands } from './service.ts'
 const ROWS = Number(process.env.BENCH_ROWS ?? 2_000_000)
 const RUNS = Number(process.env.BENCH_RUNS ?? 3)
 const NULL_SINK = pathToFileURL(`${import.meta.dirname}/null-sink.ts`).href
-const FLAGS = ['--disable-warning=TimeoutNegativeWarning', `--import=${NULL_SINK}`]
+const FLAGS = [`--import=${NULL_SINK}`]
 
 /** A job's rate, the destination's limit and the null sink's rate, one after the other in the same minute. */
 interface Round {

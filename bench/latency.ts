@@ -11,10 +11,7 @@ const ROWS = Number(process.env.BENCH_ROWS ?? 1_000)
 const WARM_UP = 30
 const CONFIG = { batch_size: 1000, parallelism: 4 }
 const { BENCH_PROFILE } = process.env
-const FLAGS = [
-  '--disable-warning=TimeoutNegativeWarning',
-  ...(BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : []),
-]
+const FLAGS = [...(BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : [])]
 const OUTPUTS = {
   table: { destination: 'table', table_name: 'predictions.latency', mode: 'overwrite' },
   parquet: { destination: 'parquet', path: 'latency', mode: 'overwrite' },

@@ -26,10 +26,7 @@ async function bench(): Promise<void> {
   const service = await startBenchService({
     rows: ROWS,
     config: CONFIG,
-    flags: [
-      '--disable-warning=TimeoutNegativeWarning',
-      `--import=${pathToFileURL(join(import.meta.dirname, 'unmeasured.ts')).href}`,
-    ],
+    flags: [`--import=${pathToFileURL(join(import.meta.dirname, 'unmeasured.ts')).href}`],
     environment: { BENCH_UNMEASURED: off },
   })
   const measured: Record<Kind, Measured[]> = { without: [], with: [], watched: [] }

@@ -9,5 +9,5 @@ const ROOT = join(import.meta.dirname, '..')
 test.each(['Dockerfile', 'Dockerfile.gpu'])('%s has the memory flags of npm start', (file) => {
   const dockerfile = readFileSync(join(ROOT, 'deploy', file), 'utf8')
   const entrypoint = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)?.[1] ?? '[]')
-  expect(entrypoint).toEqual(['node', '--disable-warning=TimeoutNegativeWarning', ...ROLE_FLAGS, 'src/main.ts'])
+  expect(entrypoint).toEqual(['node', ...ROLE_FLAGS, 'src/main.ts'])
 })

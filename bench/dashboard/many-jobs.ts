@@ -100,21 +100,17 @@ export async function benchManyJobs(watchedS: number): Promise<void> {
   while (records.length) await producer.send(records.splice(0, 500))
 
   const port = await freePort()
-  const api = spawn(
-    process.execPath,
-    ['--disable-warning=TimeoutNegativeWarning', join(import.meta.dirname, '../../src/main.ts'), 'api'],
-    {
-      env: {
-        ...process.env,
-        KAFKA_BROKERS: kafka.brokers,
-        DATABASE_URL: postgres.url,
-        DATA_DIR: dataDir.path,
-        PORT: String(port),
-        LOG_LEVEL: 'error',
-      },
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  const api = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'api'], {
+    env: {
+      ...process.env,
+      KAFKA_BROKERS: kafka.brokers,
+      DATABASE_URL: postgres.url,
+      DATA_DIR: dataDir.path,
+      PORT: String(port),
+      LOG_LEVEL: 'error',
     },
-  )
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
   await once(api, 'message')
   const pid = api.pid as number
   const browser = await launchBrowser()

@@ -71,25 +71,21 @@ async function demo(signal: AbortSignal): Promise<void> {
 
 /** The whole service in one process group of its own, so Ctrl-C reaches it through us and in the right order. */
 function startService(dataDir: string, databaseUrl: string, kafkaPort: number, port: number) {
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=TimeoutNegativeWarning', resolve(here, '../../src/main.ts'), 'all'],
-    {
-      env: {
-        ...process.env,
-        DATA_DIR: dataDir,
-        DATABASE_URL: databaseUrl,
-        KAFKA_BROKERS: '',
-        KAFKA_PORT: String(kafkaPort),
-        PORT: String(port),
-        HOST: '127.0.0.1',
-        API_KEYS: '',
-        LOG_LEVEL: 'warn',
-      },
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      detached: true,
+  const child = spawn(process.execPath, [resolve(here, '../../src/main.ts'), 'all'], {
+    env: {
+      ...process.env,
+      DATA_DIR: dataDir,
+      DATABASE_URL: databaseUrl,
+      KAFKA_BROKERS: '',
+      KAFKA_PORT: String(kafkaPort),
+      PORT: String(port),
+      HOST: '127.0.0.1',
+      API_KEYS: '',
+      LOG_LEVEL: 'warn',
     },
-  )
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    detached: true,
+  })
   const url = `http://127.0.0.1:${port}`
   return { child, url, ready: (signal: AbortSignal) => whenReady(url, child, signal) }
 }

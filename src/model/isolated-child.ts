@@ -29,7 +29,7 @@ export async function startChild(script: string, purpose: string): Promise<Child
   const child = fork(script, {
     // Typed arrays and 64-bit integers go through as they are.
     serialization: 'advanced',
-    execArgv: ['--disable-warning=TimeoutNegativeWarning', ...ROLE_FLAGS],
+    execArgv: [...ROLE_FLAGS],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   await new Promise<void>((resolve, reject) => {

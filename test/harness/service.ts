@@ -100,7 +100,7 @@ export async function startService({ name, settings = {}, roles = {}, servers }:
 
   async function start(role: Role, further: Record<string, string> = {}): Promise<RoleProcess> {
     const main = join(import.meta.dirname, '../../src/main.ts')
-    const child = spawn(process.execPath, ['--disable-warning=TimeoutNegativeWarning', main, role], {
+    const child = spawn(process.execPath, [main, role], {
       env: { ...environment, ...further },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })

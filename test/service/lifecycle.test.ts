@@ -105,23 +105,19 @@ test('kill -9 of the service takes every process with it', async () => {
 }, 60_000)
 
 async function startAll(): Promise<{ child: ChildProcess; lines: string[] }> {
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=TimeoutNegativeWarning', join(import.meta.dirname, '../../src/main.ts'), 'all'],
-    {
-      env: {
-        ...process.env,
-        KAFKA_BROKERS: '',
-        DATABASE_URL: '',
-        DATA_DIR: directory.path,
-        PORT: String(ports.api),
-        KAFKA_PORT: String(ports.kafka),
-        POSTGRES_PORT: String(ports.postgres),
-        SCORERS: '2',
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'all'], {
+    env: {
+      ...process.env,
+      KAFKA_BROKERS: '',
+      DATABASE_URL: '',
+      DATA_DIR: directory.path,
+      PORT: String(ports.api),
+      KAFKA_PORT: String(ports.kafka),
+      POSTGRES_PORT: String(ports.postgres),
+      SCORERS: '2',
     },
-  )
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   started.push(child)
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr])

@@ -25,23 +25,19 @@ async function makeAll(): Promise<void> {
   const dataDir = await temporaryDataDir('screenshots')
   const postgres = await startPostgres({ port: await freePort(), dataDir: join(dataDir.path, 'postgres') })
   const port = await freePort()
-  const service = spawn(
-    process.execPath,
-    ['--disable-warning=TimeoutNegativeWarning', join(ROOT, 'src/main.ts'), 'all'],
-    {
-      env: {
-        ...process.env,
-        DATA_DIR: dataDir.path,
-        DATABASE_URL: postgres.url,
-        KAFKA_BROKERS: '',
-        KAFKA_PORT: String(await freePort()),
-        PORT: String(port),
-        HOST: '127.0.0.1',
-        LOG_LEVEL: 'error',
-      },
-      stdio: ['ignore', 'inherit', 'inherit'],
+  const service = spawn(process.execPath, [join(ROOT, 'src/main.ts'), 'all'], {
+    env: {
+      ...process.env,
+      DATA_DIR: dataDir.path,
+      DATABASE_URL: postgres.url,
+      KAFKA_BROKERS: '',
+      KAFKA_PORT: String(await freePort()),
+      PORT: String(port),
+      HOST: '127.0.0.1',
+      LOG_LEVEL: 'error',
     },
-  )
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   const executablePath = await chrome.executablePath()
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] })
   try {

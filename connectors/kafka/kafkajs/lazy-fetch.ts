@@ -10,7 +10,7 @@ export interface FetchingGroup {
 }
 
 /** Who stops a consumer waits for its fetch, so this is not much longer. */
-const IDLE_WAIT_MS = 300
+const IDLE_WAIT_MS = 500
 
 export function fetchLazily(group: FetchingGroup): void {
   const { fetch } = group

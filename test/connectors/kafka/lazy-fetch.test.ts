@@ -23,5 +23,5 @@ test('as long as the consumer was told while a partition is paused, else longer'
     paused = now
     for (const group of [short, long]) await group.fetch()
   }
-  expect(waited).toEqual([300, 5_000, 100, 5_000, 300, 5_000])
+  expect(waited).toEqual([500, 5_000, 100, 5_000, 500, 5_000])
 })
