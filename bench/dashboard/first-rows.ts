@@ -16,7 +16,7 @@ export async function benchFirstRows(runs: number): Promise<void> {
   const service = await startBenchService({
     rows: ROWS,
     config: CONFIG,
-    flags: ['--disable-warning=TimeoutNegativeWarning'],
+    flags: [],
   })
   const browser = await launchBrowser()
   try {
