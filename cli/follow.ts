@@ -20,13 +20,17 @@ export async function followJob(
   signal?: AbortSignal,
 ): Promise<JobStatusBody> {
   let last: JobStatusBody | undefined
-  let shown = ''
+  let [shown, waiting]: (string | undefined)[] = ['', undefined]
   let loggedAt = Date.now()
   for await (const job of client.follow(jobId, signal)) {
     last = job
     if (job.status !== shown) {
       shown = job.status
       line(output, `${new Date().toISOString().slice(11, 19)}  ${job.status}${reason(job)}`)
+    }
+    if (job.waiting_for?.code !== waiting) {
+      waiting = job.waiting_for?.code
+      if (job.waiting_for) line(output, `          stands still: ${job.waiting_for.message}`)
     }
     if (job.status !== 'running' && job.status !== 'completing') continue
     if (output.isTTY) output.write(`\r\x1b[K${progressLine(job, Date.now())}`)

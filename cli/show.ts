@@ -62,6 +62,11 @@ export function target(output: Readonly<Record<string, unknown>>): string {
   return `${destination} ${table_name ?? path ?? topic ?? ''}`.trim()
 }
 
+function webhookText({ url, state, attempts, last_error }: NonNullable<JobStatusBody['webhook']>): string {
+  const tries = attempts ? ` after ${attempts} ${attempts === 1 ? 'try' : 'tries'}` : ''
+  return `${state}${tries}: ${url}${last_error === null ? '' : ` (${last_error})`}`
+}
+
 /** Everything about a job that a person asks first. */
 export function jobText(job: JobStatusBody): string {
   const { progress, started_at, finished_at } = job
@@ -69,11 +74,13 @@ export function jobText(job: JobStatusBody): string {
   const lines = [
     `job      ${job.job_id}`,
     `status   ${job.status}${job.queue_position ? `, place ${job.queue_position} in the queue` : ''}`,
+    ...(job.waiting_for ? [`waits    ${job.waiting_for.message}, since ${job.waiting_for.since}`] : []),
     `model    ${job.model_id}${job.model_version === null ? '' : `@${job.model_version}`}`,
     ...job.outputs.map(({ output, written_rows }) => `output   ${target(output)}: ${count(written_rows)} rows durable`),
     `rows     ${count(progress.processed_rows)} of ${count(progress.total_rows)} scored (${progress.percentage} %), ${count(progress.failed_rows)} failed`,
     ...(took === null ? [] : [`took     ${duration(took)}, ${count(progress.rows_per_second)} rows/s`]),
     ...job.failed_attempts.map(({ attempt, error }) => `attempt  ${attempt} failed: ${error.message} (${error.code})`),
+    ...(job.webhook ? [`webhook  ${webhookText(job.webhook)}`] : []),
     ...(job.error ? [`error    ${job.error.message} (${job.error.code})`] : []),
   ]
   return lines.join('\n')

@@ -1,5 +1,6 @@
 // scoreline completion bash|zsh: a script for the shell, out of the commands that there are.
 import { Argument, type Command } from 'commander'
+import { examples } from '../examples.ts'
 import { print } from '../show.ts'
 
 export function completionCommand(program: Command): void {
@@ -7,32 +8,47 @@ export function completionCommand(program: Command): void {
     .command('completion')
     .addArgument(new Argument('<shell>').choices(['bash', 'zsh']))
     .description('print a completion script')
-    .addHelpText('after', '\nExample:\n  source <(npx scoreline completion bash)')
+    .addHelpText(
+      'after',
+      examples('source <(npx scoreline completion bash)', 'source <(npx scoreline completion zsh)   # in ~/.zshrc too'),
+    )
     .action((shell: string) => print(shell === 'bash' ? bash(program) : zsh(program)))
 }
 
-/** Words before the cursor → what may come next. */
-function choices(command: Command, path: readonly string[] = []): [string, string[]][] {
+/** A command's path → its subcommands and its options. */
+function choices(command: Command, path: readonly string[] = []): [string, string[], string[]][] {
   const options = command.options.flatMap(({ long }) => (long ? [long] : []))
-  const own: [string, string[]] = [path.join(' '), [...command.commands.map((each) => each.name()), ...options]]
+  const own: [string, string[], string[]] = [path.join(' '), command.commands.map((each) => each.name()), options]
   return [own, ...command.commands.flatMap((each) => choices(each, [...path, each.name()]))]
 }
 
+/** Both shells run it; zsh has variables of its own named `path` and `words`. */
 function bash(program: Command): string {
-  const cases = choices(program).map(([path, words]) => `    '${path}') words='${words.join(' ')}' ;;`)
-  return `_scoreline() {
-  local path='' word words=''
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    [[ $word == -* ]] || path="\${path:+$path }$word"
-  done
-  case "$path" in
+  const cases = choices(program).map(
+    ([path, commands, options]) =>
+      `    '${path}') subcommands='${commands.join(' ')}'; options='${options.join(' ')}' ;;`,
+  )
+  return `_scoreline_choices() {
+  case "$1" in
 ${cases.join('\n')}
   esac
-  COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
+}
+_scoreline() {
+  local place='' word subcommands='' options=''
+  _scoreline_choices ''
+  # A word counts when it is a subcommand of those before it: values of options are not.
+  for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
+    case " $subcommands " in
+      *" $word "*) place="\${place:+$place }$word"; _scoreline_choices "$place" ;;
+    esac
+  done
+  COMPREPLY=($(compgen -W "$subcommands $options" -- "\${COMP_WORDS[$COMP_CWORD]}"))
 }
 complete -o default -F _scoreline scoreline`
 }
 
 function zsh(program: Command): string {
-  return `autoload -U +X bashcompinit && bashcompinit\n${bash(program)}`
+  return `(( $+functions[compdef] )) || { autoload -U +X compinit && compinit -u }
+autoload -U +X bashcompinit && bashcompinit
+${bash(program)}`
 }

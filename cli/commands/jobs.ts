@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { JobStatusBody } from '../../src/job/job-status.ts'
 import { JOBS } from '../client.ts'
 import { type CliContext, contextOf } from '../context.ts'
+import { examples } from '../examples.ts'
 import { exitCodeOf, followJob } from '../follow.ts'
 import { type JobFlags, jobBody } from '../job-file.ts'
 import { duration, jobText, print, printJson, table, target } from '../show.ts'
@@ -36,11 +37,11 @@ export function jobCommands(program: Command): void {
     .option('--idempotency-key <text>', 'the same key and job give the same job, however often it is submitted')
     .addHelpText(
       'after',
-      `
-Examples:
-  scoreline submit --model churn --query 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers' --table predictions.churn --wait
-  scoreline submit nightly.yaml --idempotency-key 2026-11-25
-  scoreline submit job.json --query @query.sql --parquet s3://bucket/results/churn/`,
+      examples(
+        "scoreline submit --model churn --query 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers' --table predictions.churn --wait",
+        'scoreline submit nightly.yaml --idempotency-key 2026-11-25',
+        'scoreline submit job.json --query @query.sql --parquet s3://bucket/results/churn/',
+      ),
     )
     .action(async (file: string | undefined, flags: SubmitFlags, command: Command) => {
       await submit(contextOf(command), file, flags)
@@ -48,6 +49,10 @@ Examples:
 
   withJobFlags(program.command('validate [file]'))
     .description('check a job completely without submitting it, and score three sample rows')
+    .addHelpText(
+      'after',
+      examples('scoreline validate nightly.yaml', 'scoreline validate job.json --query @query.sql --json'),
+    )
     .action(async (file: string | undefined, flags: JobFlags, command: Command) => {
       const { client, json } = contextOf(command)
       const valid = await client.json<Valid>('POST', `${JOBS}?validate_only=true`, await jobBody(file, flags))
@@ -58,6 +63,7 @@ Examples:
   program
     .command('status <job_id>')
     .description('show a job')
+    .addHelpText('after', examples('scoreline status batch-…', 'scoreline status batch-… --json | jq .progress'))
     .action(async (jobId: string, _flags: object, command: Command) => {
       const { client, json } = contextOf(command)
       const job = await client.json<JobStatusBody>('GET', jobPath(jobId))
@@ -68,8 +74,9 @@ Examples:
   program
     .command('list')
     .description('list jobs, newest first')
-    .option('-s, --status <status>', 'only jobs in this state')
+    .option('-s, --status <status>', 'only jobs in this state, or in these: failed,cancelled')
     .option('-n, --limit <number>', 'how many', wholeNumber, 20)
+    .addHelpText('after', examples('scoreline list', 'scoreline list --status running,failed --limit 50'))
     .action(async ({ status, limit }: { status?: string; limit: number }, command: Command) => {
       const { client, json } = contextOf(command)
       const search = new URLSearchParams({ limit: String(limit), ...(status === undefined ? {} : { status }) })
@@ -81,6 +88,7 @@ Examples:
   program
     .command('watch <job_id>')
     .description('follow a job to its end; exits 0 completed, 1 failed, 3 cancelled')
+    .addHelpText('after', examples('scoreline watch batch-… && echo it is there'))
     .action(async (jobId: string, _flags: object, command: Command) => {
       await watch(contextOf(command), jobId)
     })
@@ -88,6 +96,7 @@ Examples:
   program
     .command('cancel <job_id>')
     .description('cancel a job')
+    .addHelpText('after', examples('scoreline cancel batch-…'))
     .action(async (jobId: string, _flags: object, command: Command) => {
       const { client, json } = contextOf(command)
       const job = await client.json<JobStatusBody>('POST', `${jobPath(jobId)}/cancel`)

@@ -4,6 +4,7 @@ import { basename } from 'node:path'
 import type { Command } from 'commander'
 import { CliError, EXIT } from '../client.ts'
 import { contextOf } from '../context.ts'
+import { examples } from '../examples.ts'
 import { print, printJson, table } from '../show.ts'
 
 interface Model {
@@ -29,7 +30,10 @@ export function modelCommands(program: Command): void {
     .option('--features <names...>', 'query columns for a single-tensor input, in order')
     .addHelpText(
       'after',
-      '\nExample:\n  scoreline models push churn.onnx --features tenure monthly_charges total_charges',
+      examples(
+        'scoreline models push churn.onnx --features tenure monthly_charges total_charges',
+        'scoreline models push build/model.onnx --id churn',
+      ),
     )
     .action(async (file: string, flags: { id?: string; features?: string[] }, command: Command) => {
       const { client, json } = contextOf(command)
@@ -46,6 +50,7 @@ export function modelCommands(program: Command): void {
   models
     .command('list')
     .description('list models')
+    .addHelpText('after', examples('scoreline models list'))
     .action(async (_flags: object, command: Command) => {
       const { client, json } = contextOf(command)
       const { data } = await client.json<{ data: readonly Model[] }>('GET', '/api/v1/models')

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
 import { downloadAll } from '../download.ts'
+import { examples } from '../examples.ts'
 import { bytes, count, print, printJson, table } from '../show.ts'
 import { jobPath } from './jobs.ts'
 
@@ -35,7 +36,7 @@ export function resultCommands(program: Command): void {
     .command('results <job_id>')
     .description('show what a completed job wrote, and how to read it')
     .option('--download <dir>', 'fetch its files into this directory, and check their SHA-256')
-    .addHelpText('after', '\nExample:\n  scoreline results batch-… --download ./churn-scores')
+    .addHelpText('after', examples('scoreline results batch-…', 'scoreline results batch-… --download ./churn-scores'))
     .action(async (jobId: string, { download }: { download?: string }, command: Command) => {
       const { client, json } = contextOf(command)
       const { results } = await client.json<{ results: readonly Result[] }>('GET', `${jobPath(jobId)}/results`)
@@ -49,6 +50,7 @@ export function resultCommands(program: Command): void {
     .command('errors <job_id>')
     .description('list the rows that could not be scored, with their reasons')
     .option('--redrive', 'submit a job over just those rows')
+    .addHelpText('after', examples('scoreline errors batch-…', 'scoreline errors batch-… --redrive'))
   errors.action(async (jobId: string, { redrive }: { redrive?: boolean }, command: Command) => {
     const { client, json } = contextOf(command)
     const path = `${jobPath(jobId)}/errors`

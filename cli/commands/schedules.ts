@@ -1,6 +1,7 @@
 // scoreline schedules list, pause, resume, delete. A schedule is made by `submit` with a `schedule` in its file.
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
+import { examples } from '../examples.ts'
 import { print, printJson, table } from '../show.ts'
 
 interface Schedule {
@@ -22,6 +23,7 @@ export function scheduleCommands(program: Command): void {
   schedules
     .command('list')
     .description('list schedules')
+    .addHelpText('after', examples('scoreline schedules list'))
     .action(async (_flags: object, command: Command) => {
       const { client, json } = contextOf(command)
       const { data } = await client.json<{ data: readonly Schedule[] }>('GET', SCHEDULES)
@@ -33,6 +35,7 @@ export function scheduleCommands(program: Command): void {
     schedules
       .command(`${name} <schedule_id>`)
       .description(description)
+      .addHelpText('after', examples(`scoreline schedules ${name} schedule-…`))
       .action(async (id: string, _flags: object, command: Command) => {
         const { client, json } = contextOf(command)
         const schedule = await client.json<Schedule>('PATCH', pathOf(id), { enabled })
@@ -45,6 +48,7 @@ export function scheduleCommands(program: Command): void {
   schedules
     .command('delete <schedule_id>')
     .description('delete it; jobs that it made go on')
+    .addHelpText('after', examples('scoreline schedules delete schedule-…'))
     .action(async (id: string, _flags: object, command: Command) => {
       const { client, json } = contextOf(command)
       await client.json('DELETE', pathOf(id))

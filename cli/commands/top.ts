@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { JobStatusBody } from '../../src/job/job-status.ts'
 import { JOBS } from '../client.ts'
 import { type CliContext, contextOf } from '../context.ts'
+import { examples } from '../examples.ts'
 import { bytes, duration, print, printJson, table, target } from '../show.ts'
 
 const REFRESH_MS = 1_000
@@ -32,6 +33,7 @@ export function topCommand(program: Command): void {
   program
     .command('top')
     .description('watch the unfinished jobs and the workers')
+    .addHelpText('after', examples('scoreline top', 'scoreline top --json'))
     .action(async (_flags: object, command: Command) => {
       const context = contextOf(command)
       if (context.json) return printJson(await look(context))

@@ -54,8 +54,9 @@ async function json(...args: string[]): Promise<JsonObject> {
   return JSON.parse(stdout)
 }
 
-/** A query whose rows come slowly enough to be watched and cancelled. */
-const SLOW = `${CUSTOMERS} WHERE customer_id <= 400 AND pg_sleep(0.02) IS NOT NULL`
+/** A query whose rows come slowly enough to be watched and cancelled. Wide ones, for Postgres sends what fills a buffer. */
+const slow = (rows: number): string =>
+  `${CUSTOMERS.replace(' FROM', ", repeat('.', 2000) AS padding FROM")} WHERE customer_id <= ${rows} AND pg_sleep(0.02) IS NOT NULL`
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'scoreline-cli-'))
@@ -80,7 +81,18 @@ test('a job from flags, followed in a pipe: plain lines, exit 0', async () => {
 
 test('on a terminal, progress is redrawn in place', async () => {
   const program = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))'
-  const args = ['submit', '--wait', '--model', 'churn', '--query', SLOW, '--csv', 'on-a-terminal', '--batch-size', '20']
+  const args = [
+    'submit',
+    '--wait',
+    '--model',
+    'churn',
+    '--query',
+    slow(60),
+    '--csv',
+    'on-a-terminal',
+    '--batch-size',
+    '20',
+  ]
   const { code, stdout } = await run('python3', ['-c', program, process.execPath, CLI, ...args])
   expect(code, stdout).toBe(0)
   // Back to the beginning of the line, the rest of it erased, and written anew.
@@ -122,11 +134,25 @@ test('a failed job exits 1 and says why', async () => {
 })
 
 test('a cancelled job exits 3', async () => {
-  const { job_id } = await json('submit', '--model', 'churn', '--query', SLOW, '--csv', 'cancelled')
+  const { job_id } = await json('submit', '--model', 'churn', '--query', slow(1_000), '--csv', 'cancelled')
   const watching = scoreline('watch', job_id)
   await whenJob(service, job_id, 'started', ({ status }) => status === 'running')
   expect(await scoreline('cancel', job_id)).toMatchObject({ code: 0, stdout: `${job_id} is cancelled\n` })
   expect(await watching).toMatchObject({ code: 3 })
+})
+
+test('what a job stands still for is said, also to who follows it', async () => {
+  const args = ['--model', 'churn', '--query', CUSTOMERS, '--csv', 'gpu', '--accelerator', 'gpu']
+  const { job_id } = await json('submit', ...args)
+  const watching = scoreline('watch', job_id)
+  await whenJob(service, job_id, 'waiting', ({ waiting_for }) => waiting_for !== null)
+  expect((await scoreline('status', job_id)).stdout).toMatch(/^waits {4}no scorer of the gpu pool is alive/m)
+  expect(await json('cancel', job_id)).toMatchObject({ job_id, status: 'cancelled' })
+  const { code, stdout } = await watching
+  expect({ code, stdout }).toEqual({
+    code: 3,
+    stdout: expect.stringMatching(/stands still: no scorer of the gpu pool/),
+  })
 })
 
 test('what the service or the program refuses exits 2, with what to do', async () => {
@@ -168,7 +194,68 @@ test('lists, top and schedules', async () => {
   const { schedule_id } = await json('submit', file)
   expect(await json('schedules', 'pause', schedule_id)).toMatchObject({ enabled: false })
   expect((await scoreline('schedules', 'list')).stdout).toMatch(new RegExp(`${schedule_id} +0 2 .*paused`))
-  expect(await scoreline('schedules', 'delete', schedule_id)).toMatchObject({ code: 0 })
+  expect(await json('schedules', 'resume', schedule_id)).toMatchObject({ enabled: true })
+  expect(await json('schedules', 'delete', schedule_id)).toEqual({ schedule_id, deleted: true })
+})
+
+test('top draws itself anew on a terminal', async () => {
+  const program = `import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+drawn = b''
+while drawn.count(b'\\x1b[H\\x1b[2J') < 3: drawn += os.read(terminal, 65536)
+os.kill(pid, signal.SIGINT)
+print(drawn.decode())`
+  const { code, stdout } = await run('python3', ['-c', program, process.execPath, CLI, 'top'])
+  expect(code, stdout).toBe(0)
+  for (const drawn of stdout.split('\x1b[H\x1b[2J').slice(1, 3)) expect(drawn).toMatch(/ROLE +POOL[\s\S]*scorer +cpu/)
+})
+
+test('rows that failed are listed with their reasons, and run again', async () => {
+  const model = join(repo, 'test/fixtures/models/per-column.onnx')
+  expect(await json('models', 'push', model, '--id', 'per-column')).toMatchObject({ model_id: 'per-column' })
+  // `visits` is an integer feature, so a row without it cannot be scored.
+  await service.query(
+    `CREATE TABLE visitors AS SELECT i AS id, i::real AS amount, CASE WHEN i % 10 > 0 THEN i::bigint END AS visits, 'pro' AS plan FROM generate_series(1, 30) i`,
+  )
+  const { job_id } = await json(
+    ...['submit', '--wait', '--model', 'per-column', '--query', 'SELECT * FROM visitors', '--key', 'id'],
+    ...['--table', 'predictions.visitors', '--max-failed-rows', '5'],
+  )
+  const { code, stdout } = await scoreline('errors', job_id)
+  expect({ code, stdout }).toEqual({
+    code: 0,
+    stdout: expect.stringMatching(/^KEY +REASON.*\n(\d0 .*visits is NULL.*\n){3}$/),
+  })
+  expect((await json('errors', job_id)).data).toHaveLength(3)
+  await service.query('UPDATE visitors SET visits = 1 WHERE visits IS NULL')
+  const again = await json('errors', job_id, '--redrive')
+  expect((await scoreline('watch', again.job_id)).code).toBe(0)
+  expect(await service.query('SELECT count(*)::int AS rows FROM predictions.visitors')).toEqual([{ rows: 30 }])
+})
+
+test('every command has JSON', async () => {
+  const { job_id } = await json('submit', '--model', 'churn', '--query', CUSTOMERS, '--csv', 'json', '--wait')
+  const answers = await Promise.all([
+    json('status', job_id),
+    json('watch', job_id),
+    json('errors', job_id),
+    json('results', job_id),
+    json('validate', '--model', 'churn', '--query', CUSTOMERS, '--csv', 'json'),
+    json('models', 'list'),
+    json('models', 'push', MODEL, '--features', ...CHURN_FEATURES.split(',')),
+    json('schedules', 'list'),
+  ])
+  expect(answers).toMatchObject([
+    { job_id },
+    { job_id, status: 'completed' },
+    { data: [] },
+    { job_id, results: [{ destination: 'csv' }] },
+    { input_row_count: 5_000 },
+    expect.arrayContaining([expect.objectContaining({ model_id: 'churn' })]),
+    { model_id: 'churn', version: 1 },
+    [],
+  ])
 })
 
 test('the shell completes commands and options', async () => {
@@ -177,4 +264,5 @@ test('the shell completes commands and options', async () => {
   const words = async (line: string) => (await run('bash', ['-c', complete(line)])).stdout.trim().split(' ')
   expect(await words('scoreline')).toEqual(expect.arrayContaining(['submit', 'models', 'top']))
   expect(await words('scoreline models')).toEqual(expect.arrayContaining(['push', 'list']))
+  expect(await words('scoreline --url http://somewhere submit')).toContain('--parquet')
 })
