@@ -18,6 +18,7 @@ import { ensureTopics } from '../../src/kafka/topic-admin.ts'
 import { entry, running } from '../../test/job/snapshots.ts'
 import { type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
 import { launchBrowser } from './browser.ts'
+import { type Task, tasksDuring } from './main-thread.ts'
 
 const FINISHED = 10_000
 const RUNNING = 50
@@ -64,10 +65,8 @@ function residentMb(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
-/** Rolls to the end of the list; the tasks that kept the page from answering meanwhile, in ms. */
-async function scrollToEnd(page: Page): Promise<{ rows: number; longest: number; over50: number }> {
-  await page.evaluate(`globalThis.tasks = []
-    new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ entryTypes: ['longtask'] })`)
+/** Rolls to the end of the list, and gives how many jobs that are. */
+async function scrollToEnd(page: Page): Promise<number> {
   await page.mouse.move(600, 500)
   let rows = 0
   for (let same = 0; same < 20; ) {
@@ -80,8 +79,18 @@ async function scrollToEnd(page: Page): Promise<{ rows: number; longest: number;
     same = now === rows && atEnd ? same + 1 : 0
     rows = now
   }
-  const tasks = (await page.evaluate('tasks')) as number[]
-  return { rows: rows - 1, longest: Math.max(0, ...tasks), over50: tasks.length }
+  return rows - 1
+}
+
+/** What keeps a page from answering at once. */
+const LONG_MS = 50
+
+function taskReport(tasks: readonly Task[]): string {
+  const of = (what: keyof Task): string => {
+    const values = tasks.map((task) => task[what])
+    return `${values.filter((ms) => ms > LONG_MS).length} over ${LONG_MS} ms, the longest ${Math.round(Math.max(0, ...values))} ms`
+  }
+  return `${tasks.length} tasks: ${of('cpuMs')} of CPU; by the clock ${of('wallMs')}`
 }
 
 export async function benchManyJobs(watchedS: number): Promise<void> {
@@ -124,8 +133,11 @@ export async function benchManyJobs(watchedS: number): Promise<void> {
     await page.locator('.rows .job-row').first().waitFor()
     console.log(`first page: ${Math.round(performance.now() - begun)} ms`)
     const before = residentMb(pid)
-    const { rows, longest, over50 } = await scrollToEnd(page)
-    console.log(`scrolled ${rows} jobs: ${over50} tasks over 50 ms, the longest ${Math.round(longest)} ms`)
+    let rows = 0
+    const tasks = await tasksDuring(page, async () => {
+      rows = await scrollToEnd(page)
+    })
+    console.log(`scrolled ${rows} jobs, ${taskReport(tasks)}`)
     const scrolled = residentMb(pid)
     await page.waitForTimeout(watchedS * 1_000)
     console.log(
