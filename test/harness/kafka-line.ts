@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 export interface KafkaLine {
   /** What a client connects to. */
   readonly brokers: string
-  /** Resolves when the line was cut because all steps were used up. */
+  /** Resolves when the line was cut because all changes were used up. */
   readonly usedUp: Promise<void>
   /** Cuts all connections and hangs up on new ones until `mend`. */
   cut(): void
@@ -18,23 +18,21 @@ export interface KafkaLine {
 const CHANGES = new Set([0, 22, 24, 25, 26, 28])
 
 /**
- * A line to the one broker at `HOST:PORT`, under which it must be advertised. It is cut for good after `steps`: each request that changes
- * something takes two, the first before it is passed on, so that it never arrives; the second after it, so that the broker does what
- * it says and nobody hears the answer.
+ * A line to the one broker at `HOST:PORT`, under which it must be advertised. It is cut for good after so many
+ * requests that change something: the broker does what the last one says, and nobody hears the answer. (To cut it before the next
+ * one would leave the broker just like that.) With none, it is cut at the first.
  */
-export async function kafkaLine(brokers: string, steps = Number.POSITIVE_INFINITY): Promise<KafkaLine> {
+export async function kafkaLine(brokers: string, changesLeft = Number.POSITIVE_INFINITY): Promise<KafkaLine> {
   const [host = '', port] = brokers.split(':')
   const sockets = new Set<Socket>()
-  let left = steps
+  let left = changesLeft
   let isCut = false
   const broken = Promise.withResolvers<void>()
   const cut = () => {
     isCut = true
-    if (left < 0) broken.resolve()
+    if (left <= 0) broken.resolve()
     for (const socket of sockets) socket.destroy()
   }
-  /** Takes a step; false when there are none left. */
-  const step = () => left-- > 0
   const server = createServer((client) => {
     if (isCut) {
       client.destroy()
@@ -52,9 +50,9 @@ export async function kafkaLine(brokers: string, steps = Number.POSITIVE_INFINIT
     const requests = frames()
     client.on('data', (bytes) => {
       for (const request of requests(bytes)) {
-        if (isCut || (changes(request) && !step())) return cut()
+        if (isCut || (changes(request) && left <= 0)) return cut()
         broker.write(request)
-        if (!changes(request) || step()) continue
+        if (!changes(request) || --left > 0) continue
         // Ended and not destroyed: what was sent arrives.
         sockets.delete(broker)
         broker.removeAllListeners('data').resume().end()

@@ -47,11 +47,11 @@ export interface SinkWorld {
   /** The whole result, byte for byte, where a replay must give the same bytes. */
   fingerprint?(output: JobOutput): Promise<unknown>
   /**
-   * A sink that dies at its `step`-th contact with the destination (from 0 on), before or after it took effect, as if its process were
-   * killed: every call on it rejects from then on. `died` says whether it got so far.
+   * A sink that dies when it has changed something at the destination for the `step`-th time, before it hears of that, as if its process
+   * were killed (for step 0, before the first change): every call on it rejects from then on. `died` says whether it got so far.
    */
   dyingSink?(step: number): Promise<{ readonly sink: Sink; died(): boolean }>
-  /** Of the steps to die at, every how many are tried: where each try takes long. Odd, so that both halves of contacts come up. */
+  /** Of the steps to die at, every how many are tried: where each try takes long. */
   readonly crashEvery?: number
   /** Ways in which the destination can fail for a while, by name: a disk that is full, a server that is busy or hangs up. */
   failing?: Readonly<Record<string, (mode: WriteMode) => Promise<Failing>>>

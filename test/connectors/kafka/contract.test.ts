@@ -89,7 +89,7 @@ sinkContract('kafka', {
     return kind === 'binary' ? Buffer.from(String(seen), 'base64').toString('hex') : seen
   },
   seenAsNull: ({ kind }, value) => (kind === 'json' || kind === 'jsonb') && value === 'null',
-  crashEvery: 11,
+  crashEvery: 6,
   dyingSink: async (step) => {
     const line = await lineOf(step)
     let dead = false

@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 export interface CutLine {
   /** The database's URL over this line. */
   readonly url: string
-  /** Whether the line was cut because all steps were used up. */
+  /** Whether the line was cut because all messages were used up. */
   readonly usedUp: () => boolean
   /** Cuts all connections and refuses new ones until `mend`. */
   cut(): void
@@ -15,24 +15,22 @@ export interface CutLine {
 }
 
 /**
- * A line to the server of `url` that is cut for good after `steps`. Each message of a client takes two: the first before it is passed
- * on, so that it never arrives; the second after it, so that the server does what it says and nobody hears the answer.
+ * A line to the server of `url` that is cut for good after so many messages of clients: the server does what the last one says, and
+ * nobody hears the answer. (To cut it before the next message would leave the server just like that.) With none, it is cut at the first.
  */
-export async function cutLine(url: string, steps = Number.POSITIVE_INFINITY): Promise<CutLine> {
+export async function cutLine(url: string, messages = Number.POSITIVE_INFINITY): Promise<CutLine> {
   const target = new URL(url)
   const sockets = new Set<Socket>()
-  let left = steps
+  let left = messages
   let isCut = false
 
   const cut = () => {
     isCut = true
     for (const socket of sockets) socket.destroy()
   }
-  /** Takes a step; false when there are none left. */
-  const step = () => left-- > 0
 
   const server = createServer((client) => {
-    if (isCut || left < 0) {
+    if (isCut) {
       client.destroy()
       return
     }
@@ -48,12 +46,12 @@ export async function cutLine(url: string, steps = Number.POSITIVE_INFINITY): Pr
     upstream.on('data', (bytes) => {
       if (!client.destroyed) client.write(bytes)
     })
-    const messages = frontendMessages()
+    const split = frontendMessages()
     client.on('data', (bytes) => {
-      for (const message of messages(bytes)) {
-        if (isCut || !step()) return cut()
+      for (const message of split(bytes)) {
+        if (isCut || left <= 0) return cut()
         upstream.write(message)
-        if (step()) continue
+        if (--left > 0) continue
         // Ended and not destroyed: what was sent arrives.
         sockets.delete(upstream)
         upstream.removeAllListeners('data').resume().end()
@@ -67,7 +65,7 @@ export async function cutLine(url: string, steps = Number.POSITIVE_INFINITY): Pr
   own.port = String((server.address() as AddressInfo).port)
   return {
     url: own.href,
-    usedUp: () => left < 0,
+    usedUp: () => isCut && left <= 0,
     cut,
     mend: () => {
       isCut = false
