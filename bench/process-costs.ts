@@ -1,5 +1,5 @@
 // What the processes below some pids have cost so far, by what they are: our roles, Kafka, Postgres. From /proc (Linux).
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 
 export interface ProcessCost {
   /** CPU time, user and system, of all processes of this kind. Postgres' includes backends that have ended. */
@@ -11,19 +11,19 @@ export interface ProcessCost {
 /** Linux reports CPU time in ticks of 10 ms on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100
 
+/** One process as /proc has it. */
+export interface Process {
+  readonly pid: number
+  readonly parent: number
+  readonly command: string
+  readonly cpuSeconds: number
+  readonly peakMegabytes: number
+}
+
 export async function processCosts(roots: readonly number[]): Promise<Record<string, ProcessCost>> {
-  const all = (
-    await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(readProcess))
-  ).filter((one) => one !== null)
-  const wanted = new Set(roots)
-  // Parents have lower pids than their children, but for a wrap-around: so repeat until nothing is added.
-  for (let size = 0; size !== wanted.size; ) {
-    size = wanted.size
-    for (const one of all) if (wanted.has(one.parent)) wanted.add(one.pid)
-  }
   const costs: Record<string, ProcessCost> = {}
-  for (const one of all) {
-    const kind = wanted.has(one.pid) ? kindOf(one.command) : null
+  for (const one of await processesBelow(roots)) {
+    const kind = kindOf(one.command)
     if (!kind) continue
     const cost = costs[kind] ?? { cpuSeconds: 0, peakMegabytes: 0 }
     cost.cpuSeconds += one.cpuSeconds
@@ -33,6 +33,37 @@ export async function processCosts(roots: readonly number[]): Promise<Record<str
   return costs
 }
 
+/** These and all that they started, directly or not. */
+export async function processesBelow(roots: readonly number[]): Promise<Process[]> {
+  const all = (
+    await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(readProcess))
+  ).filter((one) => one !== null)
+  const wanted = new Set(roots)
+  // Parents have lower pids than their children, but for a wrap-around: so repeat until nothing is added.
+  for (let size = 0; size !== wanted.size; ) {
+    size = wanted.size
+    for (const one of all) if (wanted.has(one.parent)) wanted.add(one.pid)
+  }
+  return all.filter(({ pid }) => wanted.has(pid))
+}
+
+/** Stops these processes, and all that they started, where they are; the result lets them go on. */
+export async function pause(roots: readonly number[]): Promise<() => void> {
+  const below = await processesBelow(roots)
+  const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
+    for (const { pid } of below) process.kill(pid, name)
+  }
+  signal('SIGSTOP')
+  return () => signal('SIGCONT')
+}
+
+/** Begins the peaks of these processes anew. */
+export async function forgetPeaks(roots: readonly number[]): Promise<void> {
+  const below = await processesBelow(roots)
+  // 5: the peak of resident memory. Source: proc_pid_clear_refs(5). A process that has ended, or is another user's, keeps its own.
+  await Promise.all(below.map(({ pid }) => writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => {})))
+}
+
 function kindOf(command: string): string | null {
   const role = /src\/main\.ts (api|controller|reader|scorer|sink)$/.exec(command)?.[1]
   if (role) return role
@@ -40,9 +71,7 @@ function kindOf(command: string): string | null {
   return /postgres/.test(command.split(' ')[0] ?? '') ? 'postgres' : null
 }
 
-async function readProcess(
-  pid: string,
-): Promise<{ pid: number; parent: number; command: string; cpuSeconds: number; peakMegabytes: number } | null> {
+async function readProcess(pid: string): Promise<Process | null> {
   try {
     const [stat, status, command] = await Promise.all([
       readFile(`/proc/${pid}/stat`, 'utf8'),

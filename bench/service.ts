@@ -1,15 +1,11 @@
 // The service that a bench measures: all roles and both servers as real processes, `customers` filled, the churn model
 // registered; and one measured job after the other.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { temporaryDataDir } from '../embedded/data-dir.ts'
-import { freePort } from '../embedded/ports.ts'
-import { startPostgres } from '../embedded/postgres.ts'
 import { seedCustomers } from '../examples/churn/seed.ts'
 import { bareScoring } from './bare-scoring.ts'
 import { processCosts } from './process-costs.ts'
+import { type Answer, startWholeService, whenReady } from './whole-service.ts'
 
 const repo = join(import.meta.dirname, '..')
 const QUERY = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers'
@@ -50,62 +46,27 @@ export interface BenchOptions {
 }
 
 export async function startBenchService({ rows, config, flags, environment }: BenchOptions): Promise<BenchService> {
-  const dataDir = await temporaryDataDir('bench')
-  const postgres = await startPostgres({ port: await freePort(), dataDir: join(dataDir.path, 'postgres') })
-  const [port, kafkaPort] = [await freePort(), await freePort()]
-  const service = spawn(process.execPath, [...flags, join(repo, 'src/main.ts'), 'all'], {
-    env: {
-      ...process.env,
-      DATA_DIR: join(dataDir.path, 'service'),
-      DATABASE_URL: postgres.url,
-      KAFKA_BROKERS: '',
-      KAFKA_PORT: String(kafkaPort),
-      PORT: String(port),
-      LOG_LEVEL: 'warn',
-      ...environment,
-    },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  })
-  const url = `http://127.0.0.1:${port}`
-  const pids = [process.pid, service.pid as number]
-
-  async function stop(): Promise<void> {
-    service.kill('SIGTERM')
-    await once(service, 'exit')
-    await postgres.stop()
-    await dataDir.remove()
-  }
+  const service = await startWholeService({ flags, ...(environment && { environment }) })
+  const { databaseUrl, brokers, pids, call, stop } = service
 
   async function submit(output: object, input: object = {}): Promise<string> {
-    const { job_id } = await call(url, 'POST', '/api/v1/inference/batch', {
-      model_id: 'churn',
-      input: { source: 'sql', query: QUERY, ...input },
-      output,
-      config,
-    })
-    return job_id
-  }
-
-  /** Waits for the end of the event stream. */
-  async function ended(jobId: string): Promise<void> {
-    const events = await fetch(`${url}/api/v1/inference/batch/${jobId}/events`)
-    await events.text()
+    return service.submit({ model_id: 'churn', input: { source: 'sql', query: QUERY, ...input }, output, config })
   }
 
   /** Submits, and waits for the end. */
   async function toEnd(output: object, input: object): Promise<string> {
     const jobId = await submit(output, input)
-    await ended(jobId)
+    await service.ended(jobId)
     return jobId
   }
 
   async function finished(jobId: string): Promise<Answer> {
-    await ended(jobId)
+    await service.ended(jobId)
     return completed(jobId)
   }
 
   async function completed(jobId: string): Promise<Answer> {
-    const job = await call(url, 'GET', `/api/v1/inference/batch/${jobId}`)
+    const job = await call('GET', `/api/v1/inference/batch/${jobId}`)
     if (job.status !== 'completed' || job.progress.written_rows !== rows)
       throw new Error(`job ${jobId}: ${JSON.stringify(job)}`)
     return job
@@ -136,18 +97,17 @@ export async function startBenchService({ rows, config, flags, environment }: Be
   }
 
   try {
-    await seedCustomers(postgres.url, rows)
-    await ready(url)
+    await seedCustomers(databaseUrl, rows)
+    await whenReady(service)
     const model = await readFile(join(repo, 'examples/churn/churn.onnx'))
-    await call(url, 'PUT', '/api/v1/models/churn?features=tenure,monthly_charges,total_charges', model)
+    await call('PUT', '/api/v1/models/churn?features=tenure,monthly_charges,total_charges', model)
   } catch (error) {
     await stop()
     throw error
   }
-  const brokers = `127.0.0.1:${kafkaPort}`
   return {
-    url,
-    databaseUrl: postgres.url,
+    url: service.url,
+    databaseUrl,
     brokers,
     pids,
     submit: (output) => submit(output),
@@ -168,28 +128,4 @@ export function quantile(values: readonly number[], share: number): number {
 
 export function thousands(value: number): string {
   return Math.round(value).toLocaleString('en')
-}
-
-async function ready(url: string): Promise<void> {
-  while (!(await fetch(`${url}/readyz`).catch(() => null))?.ok) await new Promise((resume) => setTimeout(resume, 100))
-}
-
-export interface Answer {
-  job_id: string
-  status: string
-  started_at: string
-  finished_at: string
-  progress: { written_rows: number }
-  history: { status: string; at: string }[]
-}
-
-async function call(url: string, method: string, path: string, body?: unknown): Promise<Answer> {
-  const bytes = body instanceof Uint8Array
-  const response = await fetch(url + path, {
-    method,
-    headers: body === undefined ? {} : { 'content-type': bytes ? 'application/octet-stream' : 'application/json' },
-    ...(body === undefined ? {} : { body: bytes ? new Uint8Array(body) : JSON.stringify(body) }),
-  })
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
-  return (await response.json()) as Answer
 }
