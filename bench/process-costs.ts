@@ -47,14 +47,16 @@ export async function processesBelow(roots: readonly number[]): Promise<Process[
   return all.filter(({ pid }) => wanted.has(pid))
 }
 
-/** Stops these processes, and all that they started, where they are; the result lets them go on. */
+/** Stops these processes, and all that they started, where they are; the result lets them go on. They go on at our end, too. */
 export async function pause(roots: readonly number[]): Promise<() => void> {
   const below = await processesBelow(roots)
-  const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
-    for (const { pid } of below) process.kill(pid, name)
+  const resume = (): void => {
+    process.off('exit', resume)
+    for (const { pid } of below) process.kill(pid, 'SIGCONT')
   }
-  signal('SIGSTOP')
-  return () => signal('SIGCONT')
+  process.once('exit', resume)
+  for (const { pid } of below) process.kill(pid, 'SIGSTOP')
+  return resume
 }
 
 /** Begins the peaks of these processes anew. */

@@ -58,6 +58,8 @@ export async function startWholeService({ flags, environment }: ServiceOptions):
     },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
+  const end = () => service.kill('SIGTERM')
+  process.once('exit', end)
   const url = `http://127.0.0.1:${port}`
   const callHere: WholeService['call'] = (method, path, body) => call(url, method, path, body)
   return {
@@ -73,6 +75,7 @@ export async function startWholeService({ flags, environment }: ServiceOptions):
       await events.text()
     },
     stop: async () => {
+      process.off('exit', end)
       service.kill('SIGTERM')
       await once(service, 'exit')
       await postgres.stop()

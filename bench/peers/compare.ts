@@ -28,7 +28,6 @@ const ROW_BY_ROW_ROWS = 100_000
 const SESSION_TIMEOUT_MS = '300000'
 /** A job that brings the service back up to speed, not counted. */
 const RESUMED_ROWS = 50_000
-const FLAGS = ['--disable-warning=TimeoutNegativeWarning']
 
 /** One workload with so many rows to one destination, as every participant does it. */
 interface Work {
@@ -46,7 +45,7 @@ async function compare(options: Options): Promise<void> {
   try {
     for (const [index, scorers] of (options.scorers ?? [null]).entries()) {
       const service = await startWholeService({
-        flags: [...FLAGS, ...(options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [])],
+        flags: options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [],
         environment: { KAFKA_SESSION_TIMEOUT_MS: SESSION_TIMEOUT_MS, ...(scorers && { SCORERS: String(scorers) }) },
       })
       const bench = { options, service, scorers, folder, scratch, runs, limits, withPeers: index === 0 }
@@ -217,4 +216,6 @@ async function onTwoCores(): Promise<boolean> {
   return false
 }
 
+// So that what is to happen at the end happens.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 if (await onTwoCores()) await compare(readOptions(process.env, process.argv.slice(2)))
