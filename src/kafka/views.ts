@@ -12,6 +12,18 @@ import { startTail, type Tail, type TailedTopic, type TailRecord } from './tail.
 
 export type ViewName = 'jobs' | 'progress' | 'models' | 'schedules' | 'workers'
 
+/** What changes many times in each job's life. */
+const BUSY: readonly ViewName[] = ['jobs', 'progress']
+
+/**
+ * Which topics are followed together. A fetch names each partition of its topics, and so does the answer: where three topics more
+ * are known that hardly ever change, they have a tail of their own.
+ */
+function tailsOf(names: readonly ViewName[]): ViewName[][] {
+  const quiet = names.filter((name) => !BUSY.includes(name))
+  return quiet.length < 2 ? [[...names]] : [names.filter((name) => BUSY.includes(name)), quiet]
+}
+
 interface ViewEvents {
   job: [job: JobSnapshot]
   /** Its time was up: what was last known of it. */
@@ -35,7 +47,7 @@ export class Views {
   readonly #partitions = new Map<string, number>()
   readonly #offsets = new Map<string, bigint>()
   readonly #active = new Map<string, JobSnapshot>()
-  #tail: Tail | undefined
+  readonly #tails = new Map<ViewName, Tail>()
 
   /** Follows these topics from their start; resolves when everything in them now is known. The other maps stay empty. */
   static async open(client: KafkaClient, names: readonly ViewName[], onFatal: (error: Error) => void): Promise<Views> {
@@ -49,10 +61,15 @@ export class Views {
       schedules: { spec: schedulesTopic, onRecord: (record) => views.#onSchedule(record) },
       workers: { spec: workersTopic, onRecord: (record) => views.#onWorker(record) },
     }
-    views.#tail = await startTail(
-      client,
-      names.map((name) => topics[name]),
-      onFatal,
+    await Promise.all(
+      tailsOf(names).map(async (together) => {
+        const tail = await startTail(
+          client,
+          together.map((name) => topics[name]),
+          onFatal,
+        )
+        for (const name of together) views.#tails.set(name, tail)
+      }),
     )
     return views
   }
@@ -86,7 +103,7 @@ export class Views {
   async findModel(tenantId: string, modelId: string, version: number | null): Promise<ModelRecord | undefined> {
     const known = this.#model(tenantId, modelId, version)
     if (known) return known
-    await this.#tail?.caughtUp(modelsTopic)
+    await this.#tails.get('models')?.caughtUp(modelsTopic)
     return this.#model(tenantId, modelId, version)
   }
 
@@ -104,7 +121,7 @@ export class Views {
   async findJob(jobId: string): Promise<JobSnapshot | undefined> {
     const known = this.jobs.get(jobId)
     if (known) return known
-    await this.#tail?.caughtUp(jobsTopic)
+    await this.#tails.get('jobs')?.caughtUp(jobsTopic)
     return this.jobs.get(jobId)
   }
 
@@ -117,16 +134,20 @@ export class Views {
   async findSchedule(scheduleId: string): Promise<Schedule | undefined> {
     const known = this.schedules.get(scheduleId)
     if (known) return known
-    await this.#tail?.caughtUp(schedulesTopic)
+    await this.#tails.get('schedules')?.caughtUp(schedulesTopic)
     return this.schedules.get(scheduleId)
   }
 
   async caughtUp(): Promise<void> {
-    await this.#tail?.caughtUp()
+    await this.#ofEach((tail) => tail.caughtUp())
   }
 
   async close(): Promise<void> {
-    await this.#tail?.close()
+    await this.#ofEach((tail) => tail.close())
+  }
+
+  async #ofEach(work: (tail: Tail) => Promise<void>): Promise<void> {
+    await Promise.all([...new Set(this.#tails.values())].map(work))
   }
 
   #onJob({ key, value, partition, offset }: TailRecord): void {
