@@ -9,12 +9,14 @@ import { NOTHING_SENT, type SentTotals } from './outlet.ts'
 /** Records of one send; larger requests only cost memory. */
 const MAX_SEND_BYTES = 4 * 1024 * 1024
 
+/** Nothing is sent before `begin` has resolved, nor when it rejects, which then is the error. */
 export class LaneSender {
   readonly #producer: RecordProducer
   readonly #topic: TopicSpec
   readonly #lane: number
   readonly #id: Omit<ChunkId, 'seq'>
   readonly #onError: (error: Error) => void
+  readonly #begin: Promise<void>
   #queue: { record: OutgoingRecord; rows: number; chunk: boolean }[] = []
   #sending: Promise<void> | null = null
   #chunks = 0
@@ -28,7 +30,9 @@ export class LaneSender {
     lane: number,
     id: Omit<ChunkId, 'seq'>,
     onError: (error: Error) => void,
+    begin: Promise<void> = Promise.resolve(),
   ) {
+    this.#begin = begin
     this.#producer = producer
     this.#topic = topic
     this.#lane = lane
@@ -74,6 +78,7 @@ export class LaneSender {
     try {
       // What the source gave in the same moment goes along: of a small job all of it, and the end.
       await turn()
+      await this.#begin
       while (this.#queue.length) await this.#sendNext()
       // In the very turn in which the queue was seen empty, or a chunk pushed in between would wait for ever.
       this.#sending = null

@@ -13,13 +13,24 @@ export class LaneSenders implements Outlet {
   readonly #senders: ReadonlyMap<number, LaneSender>
   readonly #ledger: Ledger
   readonly #failure = new AbortController()
+  #begun = false
 
-  constructor(job: JobSnapshot, context: ProcessContext) {
+  /** Nothing is sent, or told to the ledger, before `begin` has resolved. When it rejects, that is the failure. */
+  constructor(job: JobSnapshot, context: ProcessContext, begin: Promise<void> = Promise.resolve()) {
+    begin.then(
+      () => {
+        this.#begun = true
+      },
+      (error: Error) => this.#failure.abort(error),
+    )
     const id = { jobId: job.job_id, attempt: job.attempt }
     const onError = (error: Error): void => this.#failure.abort(error)
     this.#ledger = new Ledger(context, job, 'read', -1)
     this.#senders = new Map(
-      job.lanes.map((lane) => [lane, new LaneSender(context.producer, chunksTopics[job.pool], lane, id, onError)]),
+      job.lanes.map((lane) => [
+        lane,
+        new LaneSender(context.producer, chunksTopics[job.pool], lane, id, onError, begin),
+      ]),
     )
   }
 
@@ -32,7 +43,7 @@ export class LaneSenders implements Outlet {
   }
 
   report(): void {
-    this.#ledger.report(this.#totals(), this.#sent())
+    if (this.#begun) this.#ledger.report(this.#totals(), this.#sent())
   }
 
   async end(): Promise<void> {

@@ -90,7 +90,8 @@ export async function readAll(
     const options = {
       columns: job.plan.query_columns,
       chunkRows: job.config.batch_size,
-      signal,
+      // A query whose rows cannot go anywhere is not waited for.
+      signal: AbortSignal.any([signal, failed]),
       ...(outlet.keyset ? { keyset: outlet.keyset } : {}),
     }
     let begun = performance.now()

@@ -127,15 +127,23 @@ async function runRead(job: JobSnapshot, context: ProcessContext, { stop, cancel
   const { log } = context
   const about = { jobId: job.job_id, attempt: job.attempt }
   const ledger = new Ledger(context, job, 'read', -1)
-  if (!(await claim(job, context))) {
-    log.warn(about, 'another reader began this attempt; asking for a new one')
-    await ledger.fail({ code: 'reader_lost', message: 'the reader stopped before the query was read', retriable: true })
-    return 'over'
-  }
+  // The query begins meanwhile; nothing of it leaves before the attempt is known to be ours.
+  const claimed = claim(job, context)
+  const taken = claimed.then(
+    () => null,
+    (error: Error) => (error instanceof AttemptTaken ? error : null),
+  )
   try {
-    const complete = await readAll(job, new LaneSenders(job, context), context, AbortSignal.any([stop, cancelled]))
+    const outlet = new LaneSenders(job, context, claimed)
+    const complete = await readAll(job, outlet, context, AbortSignal.any([stop, cancelled]))
     return complete || cancelled.aborted ? 'over' : 'stopped'
   } catch (error) {
+    const other = await taken
+    if (other) {
+      log.warn(about, 'another reader began this attempt; asking for a new one')
+      await ledger.fail({ code: 'reader_lost', message: other.message, retriable: true })
+      return 'over'
+    }
     if (stop.aborted) return 'stopped'
     if (cancelled.aborted) return 'over'
     log.warn({ ...about, err: error }, 'read failed')
@@ -151,15 +159,21 @@ function isRead(job: JobSnapshot, { views }: ProcessContext): boolean {
   return entry !== undefined && entry.attempt === job.attempt && (entry.done || entry.error !== null)
 }
 
+/** Another reader has begun this attempt, and was lost: nobody gets its read task a second time otherwise. */
+class AttemptTaken extends Error {}
+
 /**
- * Claims the attempt: of all claims the first in the log wins, so two readers never both send its chunks. True if ours
- * is the first.
+ * Claims the attempt: of all claims the first in the log wins, so two readers never both send its chunks. Throws
+ * `AttemptTaken` unless ours is the first.
  */
-async function claim(job: JobSnapshot, context: ProcessContext): Promise<boolean> {
+async function claim(job: JobSnapshot, context: ProcessContext): Promise<void> {
   const { views, workerId } = context
   const first = (): ProgressEntry | undefined =>
     [...views.progressOf(job.job_id).values()].find((entry) => entry.stage === 'claim' && entry.attempt === job.attempt)
-  if (first() !== undefined) return first()?.worker_id === workerId
+  const requireOurs = (): void => {
+    if (first()?.worker_id !== workerId) throw new AttemptTaken('the reader stopped before the query was read')
+  }
+  if (first() !== undefined) return requireOurs()
   const seen = new Promise<void>((resolve) => {
     const onProgress = (entry: ProgressEntry): void => {
       if (entry.job_id !== job.job_id || entry.stage !== 'claim' || entry.attempt !== job.attempt) return
@@ -170,5 +184,5 @@ async function claim(job: JobSnapshot, context: ProcessContext): Promise<boolean
   })
   await new Ledger(context, job, 'claim', -1).claim()
   await seen
-  return first()?.worker_id === workerId
+  requireOurs()
 }
