@@ -142,8 +142,11 @@ export const LANE_START: LanePosition = { chunks: 0, rows: 0n, failedRows: 0n, b
 export interface LaneWriter {
   /** What was durable when the lane was opened, then what `write` and `end` last returned. */
   readonly position: LanePosition
-  /** Takes chunks; they may wait in memory or in an unfinished file. Returns what is durable now. */
-  write(chunks: readonly ScoredChunk[]): Promise<LanePosition>
+  /**
+   * Takes chunks; they may wait in memory or in an unfinished file. Returns what is durable now. `last`: none will come after them,
+   * and a writer that can do both in one step may do what `end` does (then the position is `done`); who writes calls `end` else.
+   */
+  write(chunks: readonly ScoredChunk[], last?: boolean): Promise<LanePosition>
   /** The lane has no more chunks. Everything is durable, and `done`, when it returns. */
   end(): Promise<LanePosition>
   /** Lets go of memory and handles; what is not durable is forgotten and will come again. Never throws. */

@@ -85,12 +85,13 @@ class TableLane implements LaneWriter {
     return this.#position
   }
 
-  async write(chunks: readonly ScoredChunk[]): Promise<LanePosition> {
+  /** With the last chunks the lane is done, in the same transaction: for a small job that is one of two. */
+  async write(chunks: readonly ScoredChunk[], last = false): Promise<LanePosition> {
     if (chunks.length === 0) return this.#position
     if (this.#position.done) throw this.#gap('its end', `chunk ${chunks[0]?.seq}`)
     this.#requireOrder(chunks)
     const messages = chunks.filter((chunk) => chunk.batch.rows > 0).map((chunk) => this.#encode(chunk))
-    const next = advance(this.#position, chunks, messages)
+    const next = { ...advance(this.#position, chunks, messages), done: last }
     const move = this.#moveStatement(next)
     await this.#transaction(async (client) => {
       if (messages.length > 0) await copyIn(client, `${move};\n${this.#copy}`, messages)

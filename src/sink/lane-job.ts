@@ -73,7 +73,7 @@ export class LaneJob {
   /** Writes what was taken in; the offset of the oldest record that is not durable after it, if any. */
   async write(): Promise<bigint | null> {
     let position = this.#writer.position
-    if (this.#chunks.length) position = await this.#writer.write(this.#chunks)
+    if (this.#chunks.length) position = await this.#writer.write(this.#chunks, this.#ended)
     this.#chunks = []
     if (this.#ended && !position.done) position = await this.#writer.end()
     this.#intake.durable(position.chunks, position.done)
@@ -85,7 +85,7 @@ export class LaneJob {
     return this.#writer.position.done && this.#told
   }
 
-  /** Tells the ledger what is durable, once the offset is committed. */
+  /** Tells the ledger what is durable. */
   async report(offset: bigint): Promise<void> {
     const totals = toTotals(this.#writer.position, offset)
     if (!this.#writer.position.done) {

@@ -137,7 +137,7 @@ class LaneJobError extends Error {
   }
 }
 
-/** Accept, write, commit, report: in this order, so that nothing is committed that is not durable. */
+/** Accept, write, then commit and report: in this order, so that nothing is committed that is not durable. */
 async function takeIn(
   records: readonly LaneRecord[],
   lane: Lane,
@@ -158,11 +158,9 @@ async function takeIn(
     if (taken) context.activity.chunk(laneJob.job.job_id, taken, performance.now() - begun)
     if (open !== null && open < commit) commit = open
   }
-  await lane.commit(commit)
-  for (const laneJob of state.jobs.values()) {
-    await laneJob.report(commit)
-    if (laneJob.finished) await drop(laneJob, state)
-  }
+  // Whoever waits for a lane's end waits for the ledger, which tells what is durable; the offset only saves reading it again.
+  await Promise.all([lane.commit(commit), ...[...state.jobs.values()].map((laneJob) => laneJob.report(commit))])
+  for (const laneJob of [...state.jobs.values()]) if (laneJob.finished) await drop(laneJob, state)
 }
 
 async function accept(record: LaneRecord, lane: Lane, state: LaneState, context: ProcessContext): Promise<void> {

@@ -34,6 +34,27 @@ export function laneContract(world: SinkWorld): void {
     expect(await world.leftovers(job)).toEqual([])
   })
 
+  test('chunks that are told to be the last end the lane with them or with `end`, and are never half of both', async () => {
+    const job = plannedJob(world, world.freshOutput('append'), { 2: [3, 1], 3: [0] })
+    const sink = world.openSink()
+    await sink.prepare(job)
+    for (const lane of job.lanes) {
+      const all = chunks(job, lane, 0, chunkCount(job, lane))
+      const done = positionAfter(job, lane, all.length, true)
+      const position = await (await sink.openLane(job, lane)).write(all, true)
+      if (position.done) expect(position).toMatchObject(done)
+      // Its process has crashed here; another one does what is left.
+      const writer = await world.openSink().openLane(job, lane)
+      expect(writer.position).toEqual(position)
+      if (!position.done) {
+        await writer.write(all.slice(position.chunks), true)
+        expect(await writer.end()).toMatchObject(done)
+      }
+    }
+    await sink.finalise(job, totalRows(job))
+    expect(await visibleRows(world, job.output)).toEqual(rowsOf(job))
+  })
+
   test('a writer that is lost after any write is followed by one that goes on where it was durable', async () => {
     const job = plannedJob(world, world.freshOutput('append'), { 2: [3, 1, 4, 1, 5, 9, 2, 6] })
     await world.openSink().prepare(job)
