@@ -1,7 +1,7 @@
 // The Kafka client library, with three of its modules replaced before it loads them: how messages are sent to several brokers, how
 // the body of a Produce request is built, and how a request is framed. A retry writes nothing twice and leaves nothing out; the
 // bytes are the same, with one copy instead of ten, and records that are encoded already can be sent. Besides, it finds coordinators and joins groups with
-// patience, asks for a transaction's coordinator once, fetches less often where nothing comes, and has no
+// patience, asks for a transaction's coordinator once, fetches less often where nothing comes, sends what is written at once, and has no
 // timer on a connection that rests. Whatever needs more of the library than its types takes it from here (a test says so): where something else had
 // loaded it first, it would stay as it is.
 import { createRequire } from 'node:module'
@@ -10,6 +10,7 @@ import { type FetchingGroup, fetchLazily } from './lazy-fetch.ts'
 import { type ClusterPrototype, seekCoordinatorsPatiently } from './patient-coordinator.ts'
 import { type GroupPrototype, joinPatiently, type RunnerPrototype } from './patient-join.ts'
 import { type ProduceRequest, planProduce } from './produce-request.ts'
+import { promptly, type SocketFactory } from './prompt-socket.ts'
 import { checkWhilePending, type QueuePrototype } from './quiet-queue.ts'
 import { frame, type Request } from './request-frame.ts'
 import { createSendMessages } from './send-messages.ts'
@@ -37,6 +38,8 @@ if (!require.cache[user]) {
   replace('kafkajs/src/producer/sendMessages.js', createSendMessages)
   replace(PRODUCE, produce)
   replace('kafkajs/src/protocol/request.js', frame)
+  const SOCKETS = 'kafkajs/src/network/socketFactory.js'
+  replace(SOCKETS, promptly(require(SOCKETS) as () => SocketFactory))
   const cluster = require('kafkajs/src/cluster/index.js') as { prototype: ClusterPrototype & CoordinatorPrototype }
   seekCoordinatorsPatiently(cluster.prototype)
   rememberCoordinators(cluster.prototype)
