@@ -58,7 +58,8 @@ export async function patiently<T>(work: () => Promise<T>): Promise<T> {
       return await work()
     } catch (error) {
       if (!(error instanceof ConnectorError && error.retriable) || tries === MAX_TRIES) throw error
-      await pause(10)
+      // By chance and longer each time: rivals that all come back at once take the lane from each other for ever.
+      await pause(Math.random() * Math.min(1_000, 10 * 2 ** tries))
     }
   }
 }
