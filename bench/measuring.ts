@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import { Activity } from '../src/kafka/activity.ts'
 import { type BenchService, type Measured, median, quantile, startBenchService, thousands } from './service.ts'
 
 const ROWS = Number(process.env.BENCH_ROWS ?? 2_000_000)
@@ -73,9 +74,32 @@ async function watch(url: string, signal: AbortSignal): Promise<void> {
   await events
 }
 
+/** Microseconds of CPU that a chunk's entry takes in one worker: its time, its rows, and that it was busy meanwhile. */
+function chunkCost(): number {
+  const activity = new Activity()
+  const chunks = 500_000
+  const one = (): void => {
+    const end = activity.begin()
+    activity.chunk('batch-1', CONFIG.batch_size, 1)
+    end()
+  }
+  for (let i = 0; i < chunks / 10; i++) one()
+  const before = process.cpuUsage()
+  for (let i = 0; i < chunks; i++) one()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / chunks
+}
+
 const workers = ({ cpu }: Measured): number => (cpu.reader ?? 0) + (cpu.scorer ?? 0) + (cpu.sink ?? 0)
 
 function report(measured: Record<Kind, readonly Measured[]>): void {
+  const perChunk = chunkCost()
+  const cpu = median(measured.with.map(workers))
+  // Reader, scorer and sink each make an entry.
+  const share = (3 * perChunk * (ROWS / CONFIG.batch_size)) / 1e6 / cpu
+  console.log(
+    `\nan entry of a chunk takes ${perChunk.toFixed(2)} µs of CPU; those of a job ${(share * 100).toFixed(3)} % of what its workers take`,
+  )
   console.log(`\n${thousands(ROWS)} rows, batch_size ${CONFIG.batch_size}, ${RUNS} runs of each`)
   const ratio = (kind: Kind, of: (one: Measured) => number): string => {
     const ratios = measured[kind].map((one, i) => of(one) / of(measured.without[i] as Measured))

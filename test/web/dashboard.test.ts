@@ -288,26 +288,21 @@ test('the keyboard is enough: choose a job, open it, go back, search, cancel, as
   expect([...reached]).toEqual(expect.arrayContaining(['model', 'editor', 'key', 'output-0-place', 'By the clock']))
 })
 
-test.each(['light', 'dark'] as const)('every page is sound in %s, and fits 360 px', async (colorScheme) => {
-  const page = await quietPage({ colorScheme, viewport: { width: 360, height: 740 } })
-  const twice = { output: { destination: 'table', table_name: `predictions.small_${colorScheme}` } }
-  const moving = await submit(service, slowJob(`narrow_${colorScheme}`, 60))
-  const over = await run(service, churnJob({ query: `${CUSTOMERS} LIMIT 10`, ...twice }))
-  for (const path of [
-    '/',
-    `/jobs/${moving}`,
-    `/jobs/${over.job_id}`,
-    '/new',
-    '/models',
-    '/schedules',
-    '/workers',
-    '/kafka',
-  ]) {
+test('every page is sound in light and dark, and fits 360 px', async () => {
+  const page = await quietPage({ colorScheme: 'light', viewport: { width: 360, height: 740 } })
+  const moving = await submit(service, slowJob('narrow', 60))
+  const over = await run(service, smallJob('narrow_over'))
+  const jobs = [`/jobs/${moving}`, `/jobs/${over.job_id}`]
+  for (const path of ['/', ...jobs, '/new', '/models', '/schedules', '/workers', '/kafka']) {
     await page.goto(path)
     await page.locator('h1, .job-row a').first().waitFor()
     if (path.endsWith(moving)) await page.locator('.node', { hasText: 'busy' }).first().waitFor()
     expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBe(360)
     expect(await seriousIssues(page), path).toEqual([])
+    // What a colour scheme changes is colours.
+    await page.emulateMedia({ colorScheme: 'dark' })
+    expect(await seriousIssues(page, ['color-contrast']), path).toEqual([])
+    await page.emulateMedia({ colorScheme: 'light' })
   }
   await service.request(`/api/v1/inference/batch/${moving}/cancel`, { method: 'POST' })
 })

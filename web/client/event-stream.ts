@@ -50,7 +50,9 @@ export interface Subscription {
 }
 
 const FIRST_DELAY_MS = 500
-const LONGEST_DELAY_MS = 8_000
+const LONGEST_DELAY_MS = 5_000
+/** Each delay is so much longer than the one before: a service that is started again is found within a few seconds. */
+const LONGER = 1.5
 /** The API says something at least every fifteen seconds; a connection that is silent for longer is dead. */
 const SILENCE_MS = 40_000
 
@@ -81,7 +83,7 @@ export async function follow({ path, onEvent, onOpen, onLost, signal }: Subscrip
     if (signal.aborted) return
     onLost(Date.now() + delayMs)
     await sleep(delayMs, signal)
-    delayMs = Math.min(LONGEST_DELAY_MS, delayMs * 2)
+    delayMs = Math.min(LONGEST_DELAY_MS, delayMs * LONGER)
   }
 }
 

@@ -39,7 +39,7 @@ export function Graph({ job, flow }: { job: Job; flow: FlowAnswer }) {
             key={`${node.role}${node.output}`}
             node={node}
             job={job}
-            rate={rates[i] ?? 0}
+            rate={rates[i] ?? null}
             style={placed(boxes[i])}
           />
         ))}
@@ -65,7 +65,15 @@ function placed(box: Box | undefined): JSX.CSSProperties {
 
 const NAMES = { reader: 'Reader', scorer: 'Scorers', sink: 'Sink' } as const
 
-function NodeBox({ node, job, rate, style }: { node: FlowNode; job: Job; rate: number; style: JSX.CSSProperties }) {
+interface NodeBoxProps {
+  readonly node: FlowNode
+  readonly job: Job
+  /** Null: not known yet. */
+  readonly rate: number | null
+  readonly style: JSX.CSSProperties
+}
+
+function NodeBox({ node, job, rate, style }: NodeBoxProps) {
   const output = node.output === null ? undefined : job.outputs[node.output]?.output
   const place = output
     ? placeText(output)
@@ -79,7 +87,7 @@ function NodeBox({ node, job, rate, style }: { node: FlowNode; job: Job; rate: n
         <small title={place}>{place}</small>
       </h3>
       <p class="node-rate">
-        <strong class="number">{short(Math.round(rate))}</strong> rows/s
+        <strong class="number">{rate === null ? '–' : short(Math.round(rate))}</strong> rows/s
         <span class="muted number">{short(node.rows)} in all</span>
       </p>
       <Shares node={node} />

@@ -36,7 +36,7 @@ const STATES: Record<JobState, Pick<Told, 'title' | 'detail' | 'tone'>> = {
   submitted: { title: 'Submitted', detail: null, tone: 'calm' },
   preparing: {
     title: 'Preparing',
-    detail: 'It has a place and its lanes; its output is prepared, and what an earlier attempt left is thrown away',
+    detail: 'It has a place and its lanes; its output is made ready',
     tone: 'live',
   },
   running: { title: 'Running', detail: 'Rows are read, scored and written', tone: 'live' },

@@ -7,8 +7,8 @@ const BUSY = 0.6
 
 const WORDS = {
   reader: 'The query sets the pace: the reader waits for its rows',
-  scorer: 'Scoring sets the pace: the scorers are',
-  sink: 'Writing sets the pace: the sink is',
+  scorer: 'Scoring sets the pace: the scorers are busy',
+  sink: 'Writing sets the pace: the sink is busy',
 } as const
 
 const ADVICE = {
@@ -25,5 +25,5 @@ export function paceOf(nodes: readonly FlowNode[]): string | null {
   const share = slowest.busy_share ?? 0
   if (share < BUSY) return 'No stage is at its limit.'
   const { role } = slowest
-  return `${WORDS[role]} ${percent(share)} of the time${role === 'reader' ? '' : ' busy'}. ${ADVICE[role]}`
+  return `${WORDS[role]} ${percent(share)} of the time. ${ADVICE[role]}`
 }

@@ -20,11 +20,12 @@ export function withSample(samples: readonly FlowSample[], { at, attempt, nodes 
   return [...before.slice(Math.max(0, old.length - 1)), sample]
 }
 
-/** Rows per second of each node; zeros until two samples are apart. */
+/** Rows per second of each node; none until two samples are apart. */
 export function ratesOf(samples: readonly FlowSample[]): number[] {
   const first = samples[0]
   const last = samples.at(-1)
   if (!first || !last) return []
   const elapsed = last.at - first.at
-  return last.rows.map((rows, i) => (elapsed > 0 ? (Math.max(0, rows - (first.rows[i] ?? 0)) * 1_000) / elapsed : 0))
+  if (elapsed <= 0) return []
+  return last.rows.map((rows, i) => (Math.max(0, rows - (first.rows[i] ?? 0)) * 1_000) / elapsed)
 }

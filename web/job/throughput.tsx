@@ -13,6 +13,8 @@ export interface RatePoint {
 }
 
 const HEIGHT = 180
+/** Seconds between two times of the axis: none twice. */
+const TICKS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600]
 
 export function Throughput({ points }: { points: readonly RatePoint[] }) {
   const box = useRef<HTMLDivElement>(null)
@@ -67,7 +69,12 @@ function options(element: HTMLElement): uPlot.Options {
     cursor: { show: false },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(10, max * 1.1)] } },
     axes: [
-      { ...axis, space: 80, values: (_plot, ticks) => ticks.map((tick) => localTime(tick * 1000, tick * 1000)) },
+      {
+        ...axis,
+        space: 80,
+        incrs: TICKS_S,
+        values: (_plot, ticks) => ticks.map((tick) => localTime(tick * 1000, tick * 1000)),
+      },
       { ...axis, size: 48, values: (_plot, ticks) => ticks.map((tick) => short(tick)) },
     ],
     series: [

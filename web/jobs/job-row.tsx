@@ -77,6 +77,7 @@ function JobLink({ jobId, onFocus }: { jobId: string; onFocus: (jobId: string) =
 }
 
 function Ending({ job }: { job: Job }) {
+  if (job.waiting_for !== null) return <span title={job.waiting_for.message}>stands still</span>
   if (job.queue_position !== null) return <>place {job.queue_position} in the queue</>
   if (job.finished_at !== null && job.started_at !== null)
     return <>took {duration(Date.parse(job.finished_at) - Date.parse(job.started_at))}</>

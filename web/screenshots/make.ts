@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import chrome from '@sparticuz/chromium'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { temporaryDataDir } from '../../embedded/data-dir.ts'
 import { freePort } from '../../embedded/ports.ts'
 import { startPostgres } from '../../embedded/postgres.ts'
@@ -57,43 +57,36 @@ async function makeAll(): Promise<void> {
 async function takeAll(browser: Browser, url: string): Promise<void> {
   await mkdir(OUT, { recursive: true })
   const features = 'tenure,monthly_charges,total_charges'
-  await ask(
-    url,
-    `/api/v1/models/churn?features=${features}`,
-    'PUT',
-    await readFile(join(ROOT, 'examples/churn/churn.onnx')),
-  )
-  for (let i = 0; i < 6; i++)
-    await finished(
-      url,
-      await submit(
-        url,
-        { destination: 'csv', path: `segment-${i}/` },
-        `${QUERY} WHERE customer_id % 7 = ${i} LIMIT 20000`,
-      ),
-    )
-  await submit(url, { destination: 'table', table_name: 'predictions.churn_nightly' }, QUERY, {
-    schedule: { cron: '0 2 * * *', timezone: 'Europe/Berlin' },
-  })
-  const light = await pageOf(browser, url, 'light')
-  const dark = await pageOf(browser, url, 'dark')
+  const model = await readFile(join(ROOT, 'examples/churn/churn.onnx'))
+  await ask(url, `/api/v1/models/churn?features=${features}`, 'PUT', model)
+  await someHistory(url)
+  const light = await pageOf(browser, url, { colorScheme: 'light' })
+  const dark = await pageOf(browser, url, { colorScheme: 'dark' })
+  const phone = await pageOf(browser, url, { colorScheme: 'light', viewport: { width: 360, height: 740 } })
   const jobId = await submit(url, [
     { destination: 'table', table_name: 'predictions.churn_scores' },
     { destination: 'parquet', path: 'churn-scores/' },
   ])
   await submit(url, { destination: 'parquet', path: 'churn-again/' })
-  for (const [page, name] of [
-    [light, 'job'],
-    [dark, 'job-dark'],
-  ] as const) {
+  await light.goto('/')
+  for (const page of [dark, phone, light]) {
     await page.goto(`/jobs/${jobId}`)
-    await page.locator('.node', { hasText: 'busy' }).first().waitFor()
+    await page.locator('.node', { hasText: 'busy' }).nth(2).waitFor()
     await page.locator('.data tbody tr').first().waitFor()
+    await page.locator('.chart').waitFor()
+  }
+  await take(light, 'job')
+  await take(dark, 'job-dark')
+  await take(phone, 'job-narrow')
+  for (const [page, name] of [
+    [light, 'jobs'],
+    [dark, 'jobs-compact-dark'],
+  ] as const) {
+    await page.goto('/')
+    if (page === dark) await page.getByRole('button', { name: 'Rows: roomy. Change' }).click()
+    await page.locator('.sparkline path').nth(1).waitFor()
     await take(page, name)
   }
-  await light.goto('/')
-  await light.locator('.rows .badge.live').first().waitFor()
-  await take(light, 'jobs')
   for (const name of ['models', 'schedules', 'workers', 'kafka']) {
     await light.goto(`/${name}`)
     await light.locator('tbody tr, .section').first().waitFor()
@@ -104,14 +97,32 @@ async function takeAll(browser: Browser, url: string): Promise<void> {
   await take(light, 'new-job')
 }
 
-async function pageOf(browser: Browser, baseURL: string, colorScheme: 'light' | 'dark'): Promise<Page> {
-  const viewport = { width: 1280, height: 800 }
+/** Jobs that ended in each way, and a schedule. */
+async function someHistory(url: string): Promise<void> {
+  for (let i = 0; i < 6; i++) {
+    const query = `${QUERY} WHERE customer_id % 7 = ${i} LIMIT 20000`
+    await finished(url, await submit(url, { destination: 'csv', path: `segment-${i}/` }, query))
+  }
+  const divided = QUERY.replace('total_charges', '1 / (customer_id - 100000) AS total_charges')
+  const config = { config: { retry_count: 0 } }
+  await finished(
+    url,
+    await submit(url, { destination: 'table', table_name: 'predictions.churn_ratio' }, divided, config),
+  )
+  const cancelled = await submit(url, { destination: 'parquet', path: 'by-mistake/' })
+  await ask(url, `${BATCH}/${cancelled}/cancel`, 'POST')
+  await submit(url, { destination: 'table', table_name: 'predictions.churn_nightly' }, QUERY, {
+    schedule: { cron: '0 2 * * *', timezone: 'Europe/Berlin' },
+  })
+}
+
+async function pageOf(browser: Browser, baseURL: string, look: BrowserContextOptions): Promise<Page> {
   const context = await browser.newContext({
     baseURL,
-    colorScheme,
-    viewport,
+    viewport: { width: 1280, height: 800 },
     locale: 'en-US',
     timezoneId: 'Europe/Berlin',
+    ...look,
   })
   return context.newPage()
 }

@@ -79,7 +79,7 @@ const COLUMNS: readonly TableColumn<Worker>[] = [
         : [
             ...jobs.slice(0, SHOWN_JOBS).map((id) => (
               <a key={id} href={`/jobs/${id}`} class="mono small job-link">
-                {id.slice(0, 14)}
+                {id.replace(/^batch-/, '').slice(0, 8)}
               </a>
             )),
             jobs.length > SHOWN_JOBS ? <small key="more"> +{jobs.length - SHOWN_JOBS}</small> : null,
