@@ -1,8 +1,8 @@
 // SINK: consumes scored chunks and makes them durable through the destination's connector. The offset that is committed
 // is that of the oldest chunk not durable yet; after a passing failure the lane is read again from there.
 import { ConnectorError } from '../../connectors/connector.ts'
-import { isTerminal, type JobSnapshot } from '../../topics/jobs.ts'
-import { parseScoredHeaders, type SinkKind, scoredTopics, sinkKind } from '../../topics/scored.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
+import { parseScoredHeaders, type SinkKind, scoredTopics } from '../../topics/scored.ts'
 import { Backoff, SHARED_PATIENCE_MS } from '../backoff.ts'
 import { deadRecord } from '../kafka/dead-record.ts'
 import type { Lane, LaneRecord } from '../kafka/lane.ts'
@@ -10,7 +10,9 @@ import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
 import { untilOver, wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
+import { EarlyLanes } from './early-lanes.ts'
 import { LaneJob } from './lane-job.ts'
+import { isOver, outputsOf } from './lane-outputs.ts'
 
 /** Bytes taken at once: what goes into one transaction of a table. Larger ones cost memory, smaller ones round trips. */
 const TAKE_BYTES = 1024 * 1024
@@ -41,7 +43,8 @@ export async function startSink(context: ProcessContext): Promise<RunningRole> {
 }
 
 async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Promise<void> {
-  const state: LaneState = { kind, jobs: new Map(), broken: new Set() }
+  const early = new EarlyLanes(lane, kind, context)
+  const state: LaneState = { kind, jobs: new Map(), early, broken: new Set() }
   const backoff = new Backoff(SHARED_PATIENCE_MS)
   try {
     await tellAgain(lane, state, context)
@@ -63,6 +66,7 @@ async function runLane(lane: Lane, kind: SinkKind, context: ProcessContext): Pro
       records = await lane.next(TAKE_BYTES, { until, last: isEnd })
     }
   } finally {
+    early.close()
     await closeAll(state)
   }
 }
@@ -111,15 +115,11 @@ function waitFor(job: JobSnapshot, lane: Lane, backoff: Backoff, { views }: Proc
   return untilOver(views, job, (over) => backoff.wait(AbortSignal.any([lane.ending, over])))
 }
 
-/** Which of the job's outputs this kind of sink writes. */
-function outputsOf(job: JobSnapshot, kind: SinkKind): number[] {
-  return job.outputs.flatMap(({ destination }, output) => (sinkKind(destination) === kind ? [output] : []))
-}
-
 interface LaneState {
   readonly kind: SinkKind
   /** Open outputs of jobs in this lane, by `job/attempt/output`. */
   readonly jobs: Map<string, LaneJob>
+  readonly early: EarlyLanes
   /** `job/attempt` that failed here: their records are skipped until the controller has said so to everyone. */
   readonly broken: Set<string>
 }
@@ -177,7 +177,7 @@ async function accept(record: LaneRecord, lane: Lane, state: LaneState, context:
   for (const output of outputsOf(job, state.kind)) {
     const key = `${keyOf(job)}/${output}`
     await blame(job, async () => {
-      const laneJob = state.jobs.get(key) ?? (await LaneJob.open(job, output, lane, context))
+      const laneJob = state.jobs.get(key) ?? (await state.early.open(job, output))
       state.jobs.set(key, laneJob)
       laneJob.accept(header, record, failed)
     })
@@ -233,11 +233,6 @@ async function blame<T>(job: JobSnapshot, work: () => Promise<T>): Promise<T> {
     if (error instanceof ConnectorError) throw new LaneJobError(job, error)
     throw error
   }
-}
-
-function isOver(job: JobSnapshot, { views }: ProcessContext): boolean {
-  const now = views.jobs.get(job.job_id)
-  return !now || isTerminal(now.status) || now.attempt !== job.attempt
 }
 
 async function drop(laneJob: LaneJob, state: LaneState): Promise<void> {
