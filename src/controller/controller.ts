@@ -124,6 +124,10 @@ async function runPartition(
       outgoing.push(...changes.flatMap((job) => jobRecords(job, partition, views.slotsOf(job.job_id))))
       outgoing.push(...book.takeForgotten().flatMap((jobId) => tombstones(jobId, partition, views.slotsOf(jobId))))
       outgoing.push(...schedules.takeWrites().map((write) => scheduleRecord(write, partition)))
+      for (const job of changes) duties.changed(job)
+      // A first attempt may be prepared before it is known that this controller may write: whoever may would prepare the same, and
+      // nothing of it counts until it is written down.
+      for (const job of book.due()) if (duty(job) === 'prepare' && job.attempt === 1) duties.start(job, 'prepare')
       const last = incoming.at(-1)?.record
       if (outgoing.length || last) {
         const consumed = last
@@ -132,7 +136,6 @@ async function runPartition(
         await writer.write(outgoing, consumed)
       }
       // 4. Act.
-      for (const job of changes) duties.changed(job)
       for (const job of book.due()) {
         const due = duty(job)
         if (due !== null && due !== 'admit') duties.start(job, due)
