@@ -3,6 +3,7 @@
 import type { Column, ColumnBatch } from '../topics/columns.ts'
 import type { Destination, JobInput, JobOutput } from '../topics/jobs.ts'
 import type { FailedRow } from '../topics/scored.ts'
+import type { KafkaSecurity } from './kafka/security.ts'
 
 /** What connectors need to know of the service's settings. */
 export interface ConnectorSettings {
@@ -17,6 +18,7 @@ export interface ConnectorSettings {
     readonly brokers: readonly string[]
     readonly topicPrefix: string
     readonly registryUrl: string | null
+    readonly security?: KafkaSecurity
   }
 }
 

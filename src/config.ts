@@ -2,6 +2,7 @@
 // are reported together. The README's table is printed from here (`node src/main.ts settings`).
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { type KafkaSecurity, parseSasl, parseTls } from '../connectors/kafka/security.ts'
 import { type ApiKey, parseApiKeys } from './api/access/api-key.ts'
 import { type CommandKeys, parseCommandKeys } from './job/command-signature.ts'
 import { addressRule } from './webhook/addresses.ts'
@@ -38,6 +39,16 @@ export const SETTINGS = {
   KAFKA_BROKERS: {
     kind: 'text',
     about: 'bootstrap brokers, comma-separated; unset: an embedded single-node Apache Kafka',
+  },
+  KAFKA_SASL: {
+    kind: 'json',
+    about:
+      'login at the brokers: `{"mechanism":"scram-sha-512","username":"…","password":"…"}`, or `scram-sha-256`, or `plain`; see [A secured Kafka](#a-secured-kafka)',
+  },
+  KAFKA_TLS: {
+    kind: 'json',
+    about:
+      'TLS to the brokers: `{}` with the authorities that this machine trusts, or PEM files: `{"ca":"…","cert":"…","key":"…"}`',
   },
   KAFKA_PORT: { kind: 'integer', fallback: '19092', min: 1, max: 65_535, about: 'port of the embedded Kafka' },
   KAFKA_TOPIC_PREFIX: {
@@ -148,6 +159,8 @@ export interface Config {
   readonly commandKeys: CommandKeys
   /** Empty: run the embedded Kafka. */
   readonly kafkaBrokers: readonly string[]
+  /** How the service logs in there. */
+  readonly security: KafkaSecurity
   readonly kafkaPort: number
   readonly topicPrefix: string
   readonly kafkaReplication: number
@@ -246,6 +259,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     return {}
   }
 
+  const security = (): KafkaSecurity => {
+    const sasl = valid('KAFKA_SASL', () => parseSasl(text('KAFKA_SASL')))
+    const ssl = valid('KAFKA_TLS', () => parseTls(text('KAFKA_TLS')))
+    for (const name of ['KAFKA_SASL', 'KAFKA_TLS'] as const)
+      if (text(name) && !text('KAFKA_BROKERS'))
+        problems.push(`${name}: needs KAFKA_BROKERS; the embedded Kafka has no logins`)
+    return { ...(sasl && { sasl }), ...(ssl && { ssl }) }
+  }
+
   const dataDir = resolve(text('DATA_DIR'))
   const databaseUrl = text('DATABASE_URL')
   const roots = list('OUTPUT_ROOTS')
@@ -258,6 +280,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     apiKeysFile: text('API_KEYS_FILE') || null,
     commandKeys: commandKeys(),
     kafkaBrokers: list('KAFKA_BROKERS'),
+    security: security(),
     kafkaPort: number('KAFKA_PORT'),
     topicPrefix: text('KAFKA_TOPIC_PREFIX'),
     kafkaReplication: number('KAFKA_REPLICATION'),

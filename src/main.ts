@@ -85,7 +85,9 @@ try {
 } catch (error) {
   // What the user can mend is said in a line; anything else keeps its stack.
   const plain = error instanceof ConfigError || (error as Error).name === 'EmbeddedServerError'
-  console.error(plain ? (error as Error).message : error)
+  const refused = (error as Error).name === 'KafkaJSSASLAuthenticationError'
+  if (refused) console.error(`KAFKA_SASL: the brokers refuse the login: ${(error as Error).message}`)
+  else console.error(plain ? (error as Error).message : error)
   process.exitCode = 1
 }
 process.exit()

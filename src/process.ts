@@ -60,17 +60,18 @@ export async function runRole(
     log.fatal({ err: error }, 'fatal: the process ends and its partitions move')
     process.exit(1)
   }
-  const client = createKafkaClient(
-    { brokers: config.kafkaBrokers, topicPrefix: config.topicPrefix, sessionTimeoutMs: config.sessionTimeoutMs },
-    workerId,
-    log,
-  )
+  const client = createKafkaClient({ ...config, brokers: config.kafkaBrokers }, workerId, log)
   const stopping = stopSignal()
   const connectors = openConnectors({
     connections: config.connections,
     outputRoots: config.outputRoots,
     s3: config.s3,
-    kafka: { brokers: config.kafkaBrokers, topicPrefix: config.topicPrefix, registryUrl: config.registryUrl },
+    kafka: {
+      brokers: config.kafkaBrokers,
+      topicPrefix: config.topicPrefix,
+      registryUrl: config.registryUrl,
+      security: config.security,
+    },
   })
   const [producer, views] = await Promise.all([openProducer(client), Views.open(client, TAILED[role], onFatal)])
   // Before anything else is written: nobody meets a record that he cannot look up.

@@ -1,4 +1,5 @@
 // The settings: defaults, what is refused, and that everything wrong is said at once.
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -193,6 +194,33 @@ describe('who may reach the API', () => {
 
   test('keys that cannot be read do not open the door', () => {
     expect(problemsOf({ HOST: '0.0.0.0', API_KEYS: 's3cret' })).toHaveLength(2)
+  })
+})
+
+describe('a secured Kafka', () => {
+  const sasl = { mechanism: 'scram-sha-512', username: 'scoreline', password: 's3cret' }
+  const KAFKA_BROKERS = 'kafka:9093'
+  const certificate = resolve(import.meta.dirname, 'fixtures/tls/localhost.pem')
+
+  test('login and certificates are given to the client', () => {
+    expect(readConfig({ KAFKA_BROKERS }).security).toEqual({})
+    const given = { KAFKA_BROKERS, KAFKA_SASL: JSON.stringify(sasl), KAFKA_TLS: JSON.stringify({ ca: certificate }) }
+    expect(readConfig(given).security).toEqual({ sasl, ssl: { ca: readFileSync(certificate) } })
+    expect(readConfig({ KAFKA_BROKERS, KAFKA_TLS: '{}' }).security).toEqual({ ssl: {} })
+  })
+
+  test('what cannot be meant is said, without the password', () => {
+    for (const wrong of ['s3cret', '[]', '{}', JSON.stringify({ ...sasl, mechanism: 'gssapi' }), '{"password":7}']) {
+      const [problem, ...more] = problemsOf({ KAFKA_BROKERS, KAFKA_SASL: wrong })
+      expect(problem).toMatch(/^KAFKA_SASL: expected \{"mechanism":"plain\|scram-sha-256\|scram-sha-512","username"/)
+      expect(problem).not.toContain('s3cret')
+      expect(more).toEqual([])
+    }
+    expect(problemsOf({ KAFKA_BROKERS, KAFKA_TLS: '{"ca":"/not/there.pem"}' })[0]).toMatch(/ENOENT.*not\/there/)
+    expect(problemsOf({ KAFKA_BROKERS, KAFKA_TLS: '{"cert":"a.pem"}' })[0]).toMatch(/cert and key together/)
+    expect(problemsOf({ KAFKA_TLS: '{}' })).toEqual([
+      'KAFKA_TLS: needs KAFKA_BROKERS; the embedded Kafka has no logins',
+    ])
   })
 })
 

@@ -17,6 +17,7 @@ export function kafkaConnection({ kafka: settings }: ConnectorSettings): KafkaCo
   const kafka = new Kafka({
     clientId: 'scoreline-kafka-sink',
     brokers: [...settings.brokers],
+    ...settings.security,
     connectionTimeout: 5_000,
     requestTimeout: 30_000,
     retry: { initialRetryTime: 50, multiplier: 2, retries: 6, maxRetryTime: 2_000 },
@@ -107,7 +108,7 @@ export function connectorError(error: unknown, code: string): unknown {
   const lasting = LASTING[type]
   if (lasting) return make(lasting[0], `${lasting[1]} (${cause.message})`, false)
   if (/_AUTHORIZATION_FAILED$|^SASL_|^SECURITY_/.test(type)) {
-    const message = `Kafka does not allow it: ${cause.message}. The service needs Write and Describe on the topic, Write on its transactional ids, Read and Delete on its groups`
+    const message = `Kafka does not allow it: ${cause.message}. The service needs Read and Write on the topic, Write on its transactional ids, Read and Delete on its groups`
     return make('permission_denied', message, false)
   }
   // UNKNOWN is what a broker answers that came upon an error of its own, as when an owner commits while the next one fences it.

@@ -64,11 +64,13 @@ export async function writeProblem({ kafka }: KafkaConnection, topic: string): P
   const allowed = await allowedOperations(kafka, topic).catch((error) => {
     throw connectorError(error, 'topic_unreadable')
   })
-  return !allowed || allowed.has('write') ? null : notPermitted(`the service may not write to ${topic}`)
+  // To commit how far a job has come in the topic is to Kafka a matter of reading it.
+  const missing = allowed && (['write', 'read'] as const).find((operation) => !allowed.has(operation))
+  return missing ? notPermitted(`the service may not ${missing === 'write' ? 'write to' : 'read'} ${topic}`) : null
 }
 
 function notPermitted(what: string): Problem {
-  const detail = `${what}: have its Kafka principal granted Write and Describe on the topic, or choose another one`
+  const detail = `${what}: have its Kafka principal granted Read and Write on the topic, or choose another one`
   return { code: 'permission_denied', pointer: TOPIC, detail }
 }
 

@@ -2,12 +2,14 @@
 import type { KafkaConfig } from 'kafkajs'
 import type { Logger } from 'pino'
 import { Kafka, logLevel } from '../../connectors/kafka/kafkajs/library.ts'
+import type { KafkaSecurity } from '../../connectors/kafka/security.ts'
 import type { TopicSpec } from '../../topics/topic.ts'
 
 export interface KafkaSettings {
   readonly brokers: readonly string[]
   readonly topicPrefix: string
   readonly sessionTimeoutMs: number
+  readonly security?: KafkaSecurity
 }
 
 /** What every part that talks to Kafka is given. */
@@ -34,6 +36,7 @@ export function createKafkaClient(settings: KafkaSettings, clientId: string, log
   const kafka = new Kafka({
     clientId,
     brokers: [...settings.brokers],
+    ...settings.security,
     retry: RETRY,
     connectionTimeout: 5_000,
     requestTimeout: 30_000,

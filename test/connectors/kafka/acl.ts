@@ -1,23 +1,25 @@
 // Grants on a Kafka that has an authorizer.
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, type Admin, ResourcePatternTypes } from 'kafkajs'
 
-export { AclOperationTypes }
+export { AclOperationTypes, AclResourceTypes }
 
-/** Grants a principal one operation on a topic. */
+/** Grants a principal some operations on a topic; or on another kind of resource, on all that begin with the name. */
 export async function grant(
   admin: Admin,
-  topic: string,
+  resourceName: string,
   principal: string,
-  operation: AclOperationTypes,
+  operations: readonly AclOperationTypes[],
+  prefixed?: AclResourceTypes,
 ): Promise<void> {
-  const acl = {
-    resourceType: AclResourceTypes.TOPIC,
-    resourceName: topic,
-    resourcePatternType: ResourcePatternTypes.LITERAL,
-    principal: `User:${principal}`,
-    host: '*',
-    operation,
-    permissionType: AclPermissionTypes.ALLOW,
+  const resource = {
+    resourceType: prefixed ?? AclResourceTypes.TOPIC,
+    resourceName,
+    // The one cluster has no prefixes.
+    resourcePatternType:
+      prefixed === undefined || prefixed === AclResourceTypes.CLUSTER
+        ? ResourcePatternTypes.LITERAL
+        : ResourcePatternTypes.PREFIXED,
   }
-  await admin.createAcls({ acl: [acl] })
+  const who = { principal: `User:${principal}`, host: '*', permissionType: AclPermissionTypes.ALLOW }
+  await admin.createAcls({ acl: operations.map((operation) => ({ ...resource, ...who, operation })) })
 }

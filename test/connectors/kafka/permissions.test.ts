@@ -31,7 +31,7 @@ beforeAll(async () => {
   })
   admin = new Kafka({ brokers: [server.brokers], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
-  const topics = ['open', 'read-only', 'hidden', 'revoked', scoredTopics.kafka.name]
+  const topics = ['open', 'read-only', 'write-only', 'hidden', 'revoked', scoredTopics.kafka.name]
   await admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: 16 })) })
   sink = createKafkaSink(
     connectorSettings({ kafka: { brokers: [server.brokers], topicPrefix: '', registryUrl: null } }),
@@ -57,18 +57,24 @@ test('a topic that may be written to is fine', async () => {
 })
 
 test('a topic that may be read but not written to is refused, with what to do', async () => {
-  await grant(admin, 'read-only', 'ANONYMOUS', AclOperationTypes.READ)
+  await grant(admin, 'read-only', 'ANONYMOUS', [AclOperationTypes.READ])
   expect(await refused('read-only')).toEqual([
     {
       code: 'permission_denied',
       pointer: '/output/topic',
-      detail: expect.stringMatching(/may not write to read-only: have its Kafka principal granted Write/),
+      detail: expect.stringMatching(/may not write to read-only: have its Kafka principal granted Read and Write/),
     },
   ])
 })
 
+test('nor is one that may be written to only: how far a job has come could not be committed', async () => {
+  await grant(admin, 'write-only', 'ANONYMOUS', [AclOperationTypes.WRITE])
+  const [problem] = await refused('write-only')
+  expect(problem).toMatchObject({ code: 'permission_denied', detail: expect.stringMatching(/may not read write-only/) })
+})
+
 test('a topic that the service may not even see is not taken for one that it can make', async () => {
-  await grant(admin, 'hidden', 'somebody', AclOperationTypes.READ)
+  await grant(admin, 'hidden', 'somebody', [AclOperationTypes.READ])
   expect(await refused('hidden')).toEqual([
     {
       code: 'permission_denied',
@@ -85,7 +91,7 @@ test('a permission that is taken away while a job runs ends it with the reason',
   await sink.prepare(job)
   const writer = await sink.openLane(job, 0)
   await writer.write([chunk(0, 0)])
-  await grant(admin, 'revoked', 'ANONYMOUS', AclOperationTypes.DESCRIBE)
+  await grant(admin, 'revoked', 'ANONYMOUS', [AclOperationTypes.DESCRIBE])
   await refused('revoked')
   await expect(writer.write([chunk(0, 1)])).rejects.toMatchObject({ code: 'permission_denied', retriable: false })
   await writer.close()
