@@ -198,6 +198,8 @@ describe('what happened to a job', () => {
       past_waits: [],
       failed_attempts: [],
       history: [],
+      attempt: 1,
+      finished_at: null,
       error: null,
       ...more,
     }) as Job
@@ -224,6 +226,14 @@ describe('what happened to a job', () => {
       ['Completed', null],
     ])
     expect(timelineOf(done, 0)[0]?.detail).toContain('places, which other jobs had')
+  })
+
+  test('a job of a version that kept no history has its beginning and its end', () => {
+    expect(told(job({ status: 'completed', attempt: 2, finished_at: at(9) }))).toEqual([
+      ['Submitted', 5],
+      ['Preparing', 4],
+      ['Completed', null],
+    ])
   })
 
   test('what it stood still for, and that it went on', () => {

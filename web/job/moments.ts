@@ -18,7 +18,7 @@ const WAITED_MS = 1_000
 const SAME_MS = 50
 
 export function timelineOf(job: Job, now: number): Moment[] {
-  const states = job.history.map((moment) => stateOf(job, moment))
+  const states = historyOf(job).map((moment) => stateOf(job, moment))
   const moments = [
     { at: job.submitted_at, title: 'Submitted', detail: placeOf(job), tone: 'calm' } as const,
     ...states,
@@ -30,6 +30,15 @@ export function timelineOf(job: Job, now: number): Moment[] {
     const until = next ? Date.parse(next.at) : isFinished(job.status) ? null : now
     return { ...moment, lastedMs: until === null ? null : Math.max(0, until - Date.parse(moment.at)) }
   })
+}
+
+/** Jobs of a version that kept no history have its beginning and its end. */
+function historyOf({ history, status, attempt, started_at, finished_at }: Job): Job['history'] {
+  if (history.length) return history
+  return [
+    ...(started_at === null ? [] : [{ status: 'preparing' as const, attempt: 1, at: started_at }]),
+    ...(finished_at === null ? [] : [{ status, attempt, at: finished_at }]),
+  ]
 }
 
 const STATES: Record<JobState, Pick<Told, 'title' | 'detail' | 'tone'>> = {
