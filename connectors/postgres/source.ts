@@ -10,7 +10,7 @@ import { connectorError, withConnectorErrors } from './errors.ts'
 import { guardQuery, type PlainSelect } from './guard.ts'
 import { KeyWatch, keyProblem, keysetQuery, requireKeyAt } from './keyset.ts'
 import { queryForKeys, queryOfRows } from './rows-query.ts'
-import { openSession, type ReadSession } from './session.ts'
+import { openSession } from './session.ts'
 
 /** Every read holds a connection for as long as it lasts; descriptions and counts come in between. */
 const MAX_CONNECTIONS = 16
@@ -126,14 +126,13 @@ async function* readRows(connections: Connections, input: JobInput, options: Rea
     // Still copying: an abort, or a consumer that stopped in the middle.
     if (copying || signal.aborted) await session.abort()
     // Every row is here: whoever reads them need not wait until the transaction, which changed nothing, is over.
-    else if (complete) void client.query('COMMIT').then(...released(session))
+    else if (complete)
+      client.query('COMMIT').then(
+        () => session.release(false),
+        () => session.release(true),
+      )
     else session.release(true)
   }
-}
-
-/** What to do with the session when its transaction is over, and when that failed. */
-function released({ release }: ReadSession): [() => void, () => void] {
-  return [() => release(false), () => release(true)]
 }
 
 function readError(error: unknown): unknown {
@@ -142,19 +141,27 @@ function readError(error: unknown): unknown {
   return connectorError(error, 'query_failed')
 }
 
-/** Runs `work` in a read-only transaction that is rolled back. */
-function readOnly<T>(
+/** Runs `work` in a read-only transaction that is rolled back, which its result does not wait for. */
+async function readOnly<T>(
   connections: Connections,
   input: JobInput,
   timeoutMs: number,
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {
-  return connections.use(input.connection, async (client) => {
+  const client = await connections.lend(input.connection)
+  let result: T
+  try {
     await client.query(beginReadOnly(Math.max(1, Math.round(timeoutMs))))
-    const result = await work(client)
-    await client.query('ROLLBACK')
-    return result
-  })
+    result = await work(client)
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
+  client.query('ROLLBACK').then(
+    () => client.release(),
+    () => client.release(true),
+  )
+  return result
 }
 
 /**

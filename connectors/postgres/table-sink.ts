@@ -54,8 +54,10 @@ export function createTableSink(settings: ConnectorSettings): Sink {
       ].filter((problem) => problem !== null)
       if (problems.length > 0 || 'code' in target) return problems
       return withConnectorErrors('check_failed', async () => {
-        const found = await connections.use(connection, (client) => checkTarget(client, target, output, columns))
-        const source = await checkOwnSource(connections, connection, target, input)
+        const [found, source] = await Promise.all([
+          connections.use(connection, (client) => checkTarget(client, target, output, columns)),
+          checkOwnSource(connections, connection, target, input),
+        ])
         return source ? [...found, source] : found
       })
     },

@@ -1,5 +1,5 @@
-// The Kafka client library, with three of its modules replaced before it loads them: how messages are sent to several brokers, how
-// the body of a Produce request is built, and how a request is framed. A retry writes nothing twice and leaves nothing out; the
+// The Kafka client library, with four of its modules replaced before it loads them: how messages are sent to several brokers, how
+// the body of a Produce request is built, how a request is framed, and how it connects. A retry writes nothing twice and leaves nothing out; the
 // bytes are the same, with one copy instead of ten, and records that are encoded already can be sent. Besides, it finds coordinators and joins groups with
 // patience, asks for a transaction's coordinator once, fetches less often where nothing comes, sends what is written at once, and has no
 // timer on a connection that rests. Whatever needs more of the library than its types takes it from here (a test says so): where something else had
