@@ -48,7 +48,17 @@ async function compare(options: Options): Promise<void> {
         flags: options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [],
         environment: { KAFKA_SESSION_TIMEOUT_MS: SESSION_TIMEOUT_MS, ...(scorers && { SCORERS: String(scorers) }) },
       })
-      const bench = { options, service, scorers, folder, scratch, runs, limits, withPeers: index === 0 }
+      const bench = {
+        options,
+        service,
+        scorers,
+        folder,
+        scratch,
+        runs,
+        limits,
+        withPeers: index === 0,
+        tables: new Map(),
+      }
       try {
         await whenReady(service)
         for (const workload of options.workloads) await compareWorkload(bench, workload)
@@ -79,12 +89,14 @@ interface Bench {
   readonly runs: Run[]
   readonly limits: MeasuredLimits[]
   readonly withPeers: boolean
+  /** What is filled, with how many rows that were asked for and are there. */
+  readonly tables: Map<string, { asked: number; rows: number }>
 }
 
 async function compareWorkload(bench: Bench, workload: Workload): Promise<void> {
   const { options, service, folder } = bench
   const asked = options.rows ?? [workload.rows]
-  const tableRows = await fillTable(service.databaseUrl, workload.table, Math.max(...asked), folder)
+  const tableRows = await filled(bench, workload.table, Math.max(...asked))
   const model = await modelOf(workload, folder)
   await register(service, workload, model)
   for (const rows of new Set(asked.map((count) => Math.min(count, tableRows)))) {
@@ -100,6 +112,15 @@ async function compareWorkload(bench: Bench, workload: Workload): Promise<void> 
       await takeTurns(bench, work)
     }
   }
+}
+
+/** Several workloads may read the same rows. */
+async function filled({ service, folder, tables }: Bench, table: string, rows: number): Promise<number> {
+  const known = tables.get(table)
+  if (known?.asked === rows) return known.rows
+  const made = await fillTable(service.databaseUrl, table, rows, folder)
+  tables.set(table, { asked: rows, rows: made })
+  return made
 }
 
 /** A job that warms up the service and is not counted; then every participant in turn, as often as asked. */
