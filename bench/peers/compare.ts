@@ -3,7 +3,8 @@
 // theirs and beside the limits, CPU seconds and peak memory; bench-peers.json has every run. The README tells the settings.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { writeFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -42,6 +43,7 @@ async function compare(options: Options): Promise<void> {
   const scratch = await mkdtemp(join(tmpdir(), 'scoreline-peers-'))
   const runs: Run[] = []
   const limits: MeasuredLimits[] = []
+  process.once('exit', () => tell(options, runs, limits))
   try {
     for (const [index, scorers] of (options.scorers ?? [null]).entries()) {
       const service = await startWholeService({
@@ -69,14 +71,17 @@ async function compare(options: Options): Promise<void> {
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
+}
+
+/** At the end, however it came: what was measured until then counts. */
+function tell(options: Options, runs: readonly Run[], limits: readonly MeasuredLimits[]): void {
+  if (runs.length === 0) return
   const summaries = summarise(runs, limits)
   printCosts(summaries)
   printLimits(limits)
-  console.log(
-    `\nOur rows/s, and by how much they are more (x) than those of each peer and of each limit; medians of ${options.runs}:`,
-  )
+  console.log('\nOur rows/s, and by how much they are more (x) than those of each peer and of each limit; medians:')
   printRatios(summaries)
-  await writeFile(options.report, JSON.stringify({ options, runs, limits, summaries }, null, 2))
+  writeFileSync(options.report, JSON.stringify({ options, runs, limits, summaries }, null, 2))
 }
 
 interface Bench {
