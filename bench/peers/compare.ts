@@ -17,6 +17,7 @@ import { jdbcDriver, models, peerPackages } from './packages.ts'
 import { type Peer, runPeer } from './peer.ts'
 import { printCosts, printLimits, printRatios } from './print.ts'
 import { type Digest, differences, digestOf, type Place } from './results.ts'
+import { settled } from './settled.ts'
 import { type MeasuredLimits, type Run, summarise } from './summary.ts'
 import { fillTable } from './tables.ts'
 import { columnDefinitions, queryOf, type Workload } from './workloads.ts'
@@ -25,8 +26,8 @@ const CORES = 2
 /** Ray and Daft write a table row by row, some thousand a second: more would take minutes and tell nothing new. */
 const ROW_BY_ROW: readonly Peer[] = ['ray', 'daft']
 const ROW_BY_ROW_ROWS = 100_000
-/** Longer than the peers take for a round: the service stands still meanwhile, and should not lose its lanes by that. */
-const SESSION_TIMEOUT_MS = '300000'
+/** Longer than a peer takes, mostly: the service stands still meanwhile, and should not lose its lanes by that. */
+const SESSION_TIMEOUT_MS = '60000'
 /** A job that brings the service back up to speed, not counted. */
 const RESUMED_ROWS = 50_000
 
@@ -63,6 +64,7 @@ async function compare(options: Options): Promise<void> {
       }
       try {
         await whenReady(service)
+        await settled(service, scorers ?? 1)
         for (const workload of options.workloads) await compareWorkload(bench, workload)
       } finally {
         await service.stop()
@@ -135,13 +137,16 @@ async function takeTurns(bench: Bench, work: Work): Promise<void> {
   for (let i = 0; i < options.runs; i++) {
     const digest = await ours(bench, work, true)
     if (!withPeers || options.peers.length === 0) continue
-    // Waiting costs the service some CPU time, which would be the peers' loss.
-    const resume = await pause(service.pids.filter((pid) => pid !== process.pid))
-    try {
-      for (const one of options.peers) await peers(bench, work, one, digest)
-    } finally {
-      resume()
+    for (const one of options.peers) {
+      // Waiting costs the service some CPU time, which would be the peer's loss.
+      const resume = await pause(service.pids.filter((pid) => pid !== process.pid))
+      try {
+        await peers(bench, work, one, digest)
+      } finally {
+        resume()
+      }
     }
+    await settled(service, bench.scorers ?? 1)
     await ours(bench, { ...work, rows: Math.min(work.rows, RESUMED_ROWS) }, false)
   }
 }
