@@ -95,7 +95,7 @@ const COLUMNS: readonly TableColumn<Worker>[] = [
     cell: ({ host, pid, worker_id }) => <span class="mono small" title={worker_id}>{`${host}:${pid}`}</span>,
     by: ({ host, pid }) => `${host} ${pid}`,
   },
-  { name: 'Since', cell: ({ started_at }) => <Time at={started_at} />, by: ({ started_at }) => started_at },
+  { name: 'Since', cell: ({ started_at }) => <Time at={started_at} ago />, by: ({ started_at }) => started_at },
   { name: 'Seen', cell: ({ seen_at }) => <Time at={seen_at} ago />, by: ({ seen_at }) => seen_at },
 ]
 
