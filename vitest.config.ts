@@ -1,12 +1,26 @@
 // How `npm test` runs: one real Kafka and one real Postgres for the whole run (global-setup), test files in processes of their own.
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** Take half a minute or more, much of it waiting for a killed process to be missed: none of them may begin last, and run alone. */
+const LONG =
+  /\/(service\/(crash|resume|pools|schedules|outages|controllers|concurrency|drain|lifecycle|kafka-results)|web\/dashboard|embedded\/embedded|\w+\/(s3-)?(contract|crash))\.test\.ts$/
+
+class LongFilesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const isLong = ({ moduleId }: TestSpecification) => LONG.test(moduleId)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
-    // Two files at once keep two cores busy; more would only make the broker's answers late and timeouts likely.
-    maxWorkers: 2,
+    // Tests of crashes wait as much as they work: with a third file at once, two cores are busy all the time.
+    maxWorkers: 3,
+    sequence: { sequencer: LongFilesFirst },
     globalSetup: ['test/harness/global-setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
