@@ -194,6 +194,8 @@ async function guarded<T>(name: string, work: () => Promise<T>): Promise<T> {
     if (FULL.includes(code)) throw fault('disk_full', 'the disk is full; free some space', true)
     if (FORBIDDEN.includes(code)) throw fault('path_not_writable', 'the service may not write there', false)
     if (TRANSIENT.includes(code)) throw fault('store_unavailable', 'the disk does not answer', true)
+    // Its files were removed, and another process put one there before the directory was.
+    if (code === 'ENOTEMPTY') throw fault('store_unavailable', 'somebody is writing there', true)
     if (code === 'ENOENT') throw fault('not_prepared', 'its directory is gone; was the attempt discarded?', false)
     throw fault('store_failed', 'the disk refused', false)
   }
