@@ -1,6 +1,6 @@
 // A whole job on a real object store, stopped after every single change that it makes there, then gone on with
 // or discarded; a crash leaves uploads as they are, and in the end none is left.
-import { DeleteObjectCommand } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { fileStores } from '../../../connectors/files/file-stores.ts'
 import type { Manifest } from '../../../connectors/files/manifest.ts'
@@ -17,6 +17,8 @@ const TIMEOUT_MS = 180_000
 let s3: S3Server
 let bucket: string
 let site: CrashSite
+/** The older result, as its job left it. */
+let old: Record<string, Buffer>
 
 beforeAll(async () => {
   s3 = await startS3()
@@ -32,18 +34,29 @@ beforeAll(async () => {
       const life = lifeOf(changes)
       return createFilesSink(settings, async (url) => crashingStore(await stores.open(url), life))
     },
-    reset: async () => {
-      for (const name of Object.keys(await objects()))
-        await s3.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `out/${name}` }))
-      await run(site.sink(UNLIMITED), jobOf('batch-old', 'append', 1))
-    },
+    reset: () => restore(old),
   }
+  await run(site.sink(UNLIMITED), jobOf('batch-old', 'append', 1))
+  old = await objects()
   return async () => {
     await stores.close()
     await s3.stop()
   }
 })
 afterAll(() => void vi.unstubAllEnvs())
+
+/** Makes these the only objects that there are. */
+async function restore(wanted: Record<string, Buffer>): Promise<void> {
+  const found = await objects()
+  await Promise.all([
+    ...Object.keys(found)
+      .filter((name) => !(name in wanted))
+      .map((name) => s3.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `out/${name}` }))),
+    ...Object.entries(wanted)
+      .filter(([name, bytes]) => !found[name]?.equals(bytes))
+      .map(([name, Body]) => s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: `out/${name}`, Body }))),
+  ])
+}
 
 /** The changes after which one of the two parts of a job is published. */
 async function halfPublished(): Promise<number> {
