@@ -1,5 +1,6 @@
 // Every setting of the service: environment variable = type + default + what it is for. Read once at start; all errors
 // are reported together. The README's table is printed from here (`node src/main.ts settings`).
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type KafkaSecurity, parseSasl, parseTls } from '../connectors/kafka/security.ts'
@@ -89,7 +90,12 @@ export const SETTINGS = {
     about: 'directory that holds model bytes, shared by all processes; default `DATA_DIR/models`',
   },
   DATA_DIR: { kind: 'text', fallback: '.data', about: 'where the embedded servers, models and local results live' },
-  SCORERS: { kind: 'integer', fallback: '1', min: 1, max: 64, about: 'scorer processes that `npm start` runs' },
+  SCORERS: {
+    kind: 'integer',
+    min: 1,
+    max: 64,
+    about: 'scorer processes that `npm start` runs; default half of the cores, from 2 to 4 where there are so many',
+  },
   SCORER_POOL: { kind: 'text', fallback: 'cpu', about: 'pool that a scorer joins: `cpu` or `gpu`' },
   SCORER_PROVIDERS: {
     kind: 'text',
@@ -197,6 +203,14 @@ export class ConfigError extends Error {
   }
 }
 
+/**
+ * One process scores one chunk at a time, so scoring is as wide as there are scorers; the other roles and Kafka want cores, too, and
+ * a job has four lanes unless it asks for more.
+ */
+export function defaultScorers(cores: number): number {
+  return Math.min(cores, Math.max(2, Math.min(4, Math.floor(cores / 2))))
+}
+
 /** Reads the settings from an environment. Throws `ConfigError`. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const problems: string[] = []
@@ -294,7 +308,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     registryUrl: text('SCHEMA_REGISTRY_URL') || null,
     modelStore: text('MODEL_STORE') || resolve(dataDir, 'models'),
     dataDir,
-    scorers: number('SCORERS'),
+    scorers: text('SCORERS') === '' ? defaultScorers(availableParallelism()) : number('SCORERS'),
     scorerPool,
     scorerProviders: providers.length ? providers : scorerPool === 'gpu' ? ['cuda', 'cpu'] : ['cpu'],
     sinkKinds: list('SINK_DESTINATIONS').map((kind) => oneOf('SINK_DESTINATIONS', kind, ['table', 'files', 'kafka'])),

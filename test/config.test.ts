@@ -1,9 +1,10 @@
 // The settings: defaults, what is refused, and that everything wrong is said at once.
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { ConfigError, readConfig, SETTINGS } from '../src/config.ts'
+import { ConfigError, defaultScorers, readConfig, SETTINGS } from '../src/config.ts'
 import { keySetting } from './harness/keys.ts'
 
 /** What is wrong with an environment, one line each. */
@@ -31,7 +32,7 @@ describe('defaults', () => {
       dataDir: resolve('.data'),
       modelStore: resolve('.data/models'),
       outputRoots: [`${pathToFileURL(resolve('.data/output')).href}/`],
-      scorers: 1,
+      scorers: defaultScorers(availableParallelism()),
       maxConcurrentJobs: 3,
       defaultParallelism: 4,
       maxInputRows: 10_000_000,
@@ -48,6 +49,11 @@ describe('defaults', () => {
     expect(readConfig({}).scorerProviders).toEqual(['cpu'])
     expect(readConfig({ SCORER_POOL: 'gpu' }).scorerProviders).toEqual(['cuda', 'cpu'])
     expect(readConfig({ SCORER_POOL: 'gpu', SCORER_PROVIDERS: 'cpu' }).scorerProviders).toEqual(['cpu'])
+  })
+
+  test('scorers take half of the cores, but two of two and no more than a job has lanes', () => {
+    expect([1, 2, 3, 4, 6, 8, 64].map(defaultScorers)).toEqual([1, 2, 2, 2, 3, 4, 4])
+    expect(readConfig({ SCORERS: '1' }).scorers).toBe(1)
   })
 
   test('what lies under DATA_DIR moves with it', () => {

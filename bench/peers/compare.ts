@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
+import { defaultScorers } from '../../src/config.ts'
 import { pause } from '../process-costs.ts'
 import { startWholeService, type WholeService, whenReady } from '../whole-service.ts'
 import { limitsOf } from './limits.ts'
@@ -64,7 +65,7 @@ async function compare(options: Options): Promise<void> {
       }
       try {
         await whenReady(service)
-        await settled(service, scorers ?? 1)
+        await settled(service, scorers ?? defaultScorers(CORES))
         for (const workload of options.workloads) await compareWorkload(bench, workload)
       } finally {
         await service.stop()
@@ -146,7 +147,7 @@ async function takeTurns(bench: Bench, work: Work): Promise<void> {
         resume()
       }
     }
-    await settled(service, bench.scorers ?? 1)
+    await settled(service, bench.scorers ?? defaultScorers(CORES))
     await ours(bench, { ...work, rows: Math.min(work.rows, RESUMED_ROWS) }, false)
   }
 }
