@@ -16,6 +16,12 @@ import { whileLeaderless } from './log-ends.ts'
 const ENOUGH_BYTES = 1024 * 1024
 const ENOUGH_WAIT_MS = 50
 
+/**
+ * A minute for a broker that restarts, looked for every two seconds. A consumer's own default are five tries, about five seconds: a
+ * commit that was under way when the broker went ended the process, where the restart took longer.
+ */
+const PATIENCE = { retries: 32, maxRetryTime: 2_000 }
+
 export interface LaneConsumer {
   /** Partitions owned now, over all topics. */
   owned(): number[]
@@ -47,6 +53,7 @@ export async function consumeLanes(client: KafkaClient, options: LaneConsumerOpt
     // A paused partition is asked for again only with the next fetch, so a fetch must not wait long for others.
     maxWaitTimeInMs: 100,
     maxBytesPerPartition: 1024 * 1024,
+    retry: PATIENCE,
   })
   const lanes = new Map<string, { lane: Lane; finished: Promise<void> }>()
   const owners = options.owner === undefined ? null : laneOwners(consumer, admin, groupId, options.owner)
