@@ -3,7 +3,8 @@
 // and p99 of the whole, and the median of each step. Options by environment: BENCH_JOBS, BENCH_ROWS; BENCH_PROFILE=dir
 // writes a CPU profile of each role there.
 import { Kafka, logLevel } from 'kafkajs'
-import { type JobStatus, jobCodec, jobsTopic } from '../topics/jobs.ts'
+import { jobCodec } from '../topics/job-codec.ts'
+import { type JobStatus, jobsTopic } from '../topics/jobs.ts'
 import { type BenchService, quantile, startBenchService } from './service.ts'
 
 const JOBS = Number(process.env.BENCH_JOBS ?? 300)
@@ -11,7 +12,7 @@ const ROWS = Number(process.env.BENCH_ROWS ?? 1_000)
 const WARM_UP = 30
 const CONFIG = { batch_size: 1000, parallelism: 4 }
 const { BENCH_PROFILE } = process.env
-const FLAGS = [...(BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : [])]
+const FLAGS = BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : []
 const OUTPUTS = {
   table: { destination: 'table', table_name: 'predictions.latency', mode: 'overwrite' },
   parquet: { destination: 'parquet', path: 'latency', mode: 'overwrite' },

@@ -5,18 +5,12 @@ import { join } from 'node:path'
 import { seedCustomers } from '../examples/churn/seed.ts'
 import { bareScoring } from './bare-scoring.ts'
 import { processCosts } from './process-costs.ts'
-import { type Answer, startWholeService, whenReady } from './whole-service.ts'
+import { type Answer, startWholeService, type WholeService, whenReady } from './whole-service.ts'
 
 const repo = join(import.meta.dirname, '..')
 const QUERY = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers'
 
-export interface BenchService {
-  /** Of the API. */
-  readonly url: string
-  readonly databaseUrl: string
-  readonly brokers: string
-  /** This process and the service, for `processCosts`. */
-  readonly pids: readonly number[]
+export interface BenchService extends Pick<WholeService, 'url' | 'databaseUrl' | 'brokers' | 'pids' | 'stop'> {
   /** Runs a job over all rows to its end. Throws when it does not complete with every row. */
   run(label: string, output: object, input?: object): Promise<Measured>
   /** Submits a job over all rows, and gives its id. */
@@ -25,7 +19,6 @@ export interface BenchService {
   finished(jobId: string): Promise<Answer>
   /** Runs a job over all rows: from the request until its end is heard of, in ms since 1970. Throws when it does not complete. */
   time(output: object): Promise<{ readonly jobId: string; readonly from: number; readonly to: number }>
-  stop(): Promise<void>
 }
 
 export interface Measured {

@@ -13,7 +13,7 @@ const CONFIG = {
 const DESTINATIONS = (process.env.BENCH_DESTINATIONS ?? 'parquet,table').split(',')
 const { BENCH_PROFILE, BENCH_KEY_COLUMN } = process.env
 const INPUT = BENCH_KEY_COLUMN ? { key_column: BENCH_KEY_COLUMN } : {}
-const FLAGS = [...(BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : [])]
+const FLAGS = BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : []
 
 async function bench(): Promise<void> {
   const service = await startBenchService({ rows: ROWS, config: CONFIG, flags: FLAGS })

@@ -2,7 +2,8 @@
 // write snapshots + read tasks + the consumed offset in one transaction, then act. A zombie is fenced by the transaction.
 import { openRegistry } from '../../connectors/kafka/registry.ts'
 import { commandsTopic } from '../../topics/commands.ts'
-import { isTerminal, type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
+import { jobCodec } from '../../topics/job-codec.ts'
+import { isTerminal, type JobSnapshot, jobsTopic } from '../../topics/jobs.ts'
 import { type ProgressEntry, progressTopic } from '../../topics/progress.ts'
 import { readCodec, readsTopic } from '../../topics/reads.ts'
 import { scheduleCodec, schedulesTopic } from '../../topics/schedules.ts'

@@ -1,7 +1,8 @@
 // The jobs of one partition, and what has changed since they were last written. All decisions of the controller happen
 // here, on plain data: commands, ledger entries, outcomes of duties and the clock go in, snapshots come out.
 import type { CancelCommand, SubmitCommand } from '../../topics/commands.ts'
-import { type JobSnapshot, jobCodec } from '../../topics/jobs.ts'
+import { jobCodec } from '../../topics/job-codec.ts'
+import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ProgressEntry } from '../../topics/progress.ts'
 import type { Schedule } from '../../topics/schedules.ts'
 import { LANES } from '../../topics/topic.ts'

@@ -1,6 +1,7 @@
 // What a process knows of the service: the compacted topics as maps in memory, kept up to date by a tail.
 import { EventEmitter } from 'node:events'
-import { isTerminal, type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
+import { jobCodec } from '../../topics/job-codec.ts'
+import { isTerminal, type JobSnapshot, jobsTopic } from '../../topics/jobs.ts'
 import { type ModelRecord, modelCodec, modelKey, modelsTopic } from '../../topics/models.ts'
 import { type ProgressEntry, progressCodec, progressTopic } from '../../topics/progress.ts'
 import { type Schedule, scheduleCodec, schedulesTopic } from '../../topics/schedules.ts'

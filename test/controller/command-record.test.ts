@@ -5,7 +5,7 @@ import { newJob, parseCommand, plannedByApi, specOf, submittedJobId } from '../.
 import { jobIdOfKey, jobIdOfRecord, requestHash } from '../../src/job/identity.ts'
 import { parseJob } from '../../src/job/spec.ts'
 import type { SubmitCommand } from '../../topics/commands.ts'
-import { jobCodec } from '../../topics/jobs.ts'
+import { jobCodec } from '../../topics/job-codec.ts'
 import { PLAN } from '../job/snapshots.ts'
 
 const DEFAULTS = { parallelism: 4 }

@@ -1,5 +1,6 @@
 // Every snapshot that jobs.v1 has had, in the order of its partitions: what a downstream consumer sees of the jobs.
-import { type JobSnapshot, jobCodec, jobsTopic } from '../../topics/jobs.ts'
+import { jobCodec } from '../../topics/job-codec.ts'
+import { type JobSnapshot, jobsTopic } from '../../topics/jobs.ts'
 import { whenFileEnds } from './file-end.ts'
 import type { Service } from './service.ts'
 

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { avroCodec, optional } from '../../topics/avro.ts'
 import type { Column } from '../../topics/columns.ts'
+import { jobCodec } from '../../topics/job-codec.ts'
 import {
   COMPRESSIONS,
   DESTINATIONS,
@@ -11,7 +12,6 @@ import {
   type JobOutput,
   type JobPlan,
   type JobSnapshot,
-  jobCodec,
   WEBHOOK_EVENTS,
   WEBHOOK_STATES,
   WRITE_MODES,
