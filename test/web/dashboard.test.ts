@@ -200,7 +200,8 @@ test('a failed job says why, row by row, and just those rows are run again after
   const reason = page.locator('.reason', { hasText: 'visits is NULL' })
   await reason.locator('summary').click()
   expect(await reason.locator('summary').innerText()).toContain('10 rows')
-  expect(await reason.locator('tbody tr').count()).toBe(10)
+  // The rows are drawn when the browser tells the page that it has opened, which is after the click.
+  await expect.poll(() => reason.locator('tbody tr').count()).toBe(10)
   await page.getByRole('button', { name: 'Run just these again' }).click()
   const dialog = page.getByRole('dialog')
   await dialog.getByText('predictions.visitors').waitFor()
