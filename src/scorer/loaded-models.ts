@@ -3,9 +3,9 @@
 
 import type { JobSnapshot } from '../../topics/jobs.ts'
 import type { ModelRecord } from '../../topics/models.ts'
-import { ModelError } from '../model/model.ts'
+import { ModelError, type ModelSession } from '../model/model.ts'
 import { gb, grownSince, type MemoryLimit, measuredAlone, memoryNow, RunBound } from '../model/run-bound.ts'
-import { type ModelSession, openSession } from '../model/session.ts'
+import { openScoringSession } from '../model/scoring-session.ts'
 import { matchColumns, type ScoringPlan, selectScored } from '../model/signature.ts'
 import type { ModelStore } from '../model/store.ts'
 import type { RowBound } from './score-chunk.ts'
@@ -119,7 +119,7 @@ export class LoadedModels {
     const bytes = await this.#store.get(model.location, model.sha256)
     return measuredAlone(async () => {
       const before = memoryNow()
-      const session = await openSession(bytes, { executionProviders: this.#providers })
+      const session = await openScoringSession(bytes, this.#providers)
       return { session, bound: new RunBound(grownSince(before)) }
     })
   }

@@ -13,7 +13,17 @@ export interface NodeSpec {
   readonly op: string
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
+  /** `ai.onnx.ml`, or ONNX's own operators. */
+  readonly domain?: string
+  readonly attributes?: Readonly<Record<string, Attribute>>
 }
+
+export type Attribute =
+  | { readonly int: number }
+  | { readonly text: string }
+  | { readonly ints: readonly number[] }
+  | { readonly floats: readonly number[] }
+  | { readonly texts: readonly string[] }
 
 export interface GraphSpec {
   readonly inputs: readonly ValueInfo[]
@@ -34,7 +44,8 @@ export function identityModel(pairs: readonly { input: ValueInfo; output: ValueI
 
 export function onnxModel(graph: GraphSpec): Uint8Array {
   const opset = message([bytesField(1, Buffer.from('')), varintField(2, 17)])
-  return message([varintField(1, 8), bytesField(7, graphBytes(graph)), bytesField(8, opset)])
+  const ml = message([bytesField(1, Buffer.from('ai.onnx.ml')), varintField(2, 3)])
+  return message([varintField(1, 8), bytesField(7, graphBytes(graph)), bytesField(8, opset), bytesField(8, ml)])
 }
 
 const ELEMENT_TYPES: Record<ValueInfo['type'], number> = {
@@ -64,12 +75,28 @@ function graphBytes({ inputs, outputs, nodes, external }: GraphSpec): Buffer {
   ])
 }
 
-function nodeBytes({ op, inputs, outputs }: NodeSpec): Buffer {
+function nodeBytes({ op, inputs, outputs, domain = '', attributes = {} }: NodeSpec): Buffer {
   return message([
     ...inputs.map((name) => bytesField(1, Buffer.from(name))),
     ...outputs.map((name) => bytesField(2, Buffer.from(name))),
     bytesField(4, Buffer.from(op)),
+    ...Object.entries(attributes).map(([name, value]) => bytesField(5, attributeBytes(name, value))),
+    bytesField(7, Buffer.from(domain)),
   ])
+}
+
+function attributeBytes(name: string, value: Attribute): Buffer {
+  const [type, fields] = attributeFields(value)
+  return message([bytesField(1, Buffer.from(name)), ...fields, varintField(20, type)])
+}
+
+function attributeFields(value: Attribute): [type: number, fields: Buffer[]] {
+  if ('int' in value) return [2, [varintField(3, value.int)]]
+  if ('text' in value) return [3, [bytesField(4, Buffer.from(value.text))]]
+  if ('ints' in value) return [7, value.ints.map((each) => varintField(8, each))]
+  if ('texts' in value) return [8, value.texts.map((each) => bytesField(9, Buffer.from(each)))]
+  // Packed, as exporters do not write them, and protobuf allows.
+  return [6, [bytesField(7, Buffer.from(Float32Array.from(value.floats).buffer))]]
 }
 
 function valueInfo({ name, type, shape }: ValueInfo): Buffer {
@@ -105,6 +132,10 @@ function bytesField(field: number, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from([...varint(field * 8 + 2), ...varint(value.length)]), value])
 }
 
+/** A negative number takes ten bytes, as the 64 bits of its two's complement. */
 function varint(value: number): number[] {
-  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...varint(Math.floor(value / 0x80))]
+  const bytes: number[] = []
+  let left = BigInt.asUintN(64, BigInt(value))
+  for (; left >= 0x80n; left >>= 7n) bytes.push(Number(left & 0x7fn) | 0x80)
+  return [...bytes, Number(left)]
 }
