@@ -20,6 +20,7 @@ import {
 } from '../harness/jobs.ts'
 import { kafkaBrokers } from '../harness/servers.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
 
 const ROWS = 120_000
 let service: Service
@@ -171,12 +172,22 @@ describe('Idempotency-Key', () => {
   })
 
   test('of two bodies at the same moment with one key, the one that comes second is refused', async () => {
-    // Planned while the other is accepted, run and finished: counting its rows takes longer than all of that.
-    const slow = smallJob('slower', CUSTOMERS.replace('FROM customers', 'FROM pg_sleep(1.5), customers'))
-    const second = keyed('key-6', slow)
+    // Planned while the other is accepted, run and finished: its table is locked until then.
+    await service.query('CREATE TABLE locked AS SELECT * FROM customers WHERE customer_id <= 10')
+    const other = await service.connect()
+    await other.query('BEGIN; LOCK TABLE locked')
+    const second = keyed('key-6', smallJob('slower', CUSTOMERS.replace('customers', 'locked')))
+    await until(
+      async () =>
+        (await service.query(`SELECT FROM pg_locks WHERE relation = 'locked'::regclass AND NOT granted`)).length,
+      {
+        what: 'the second to be planned',
+      },
+    )
     const first = await keyed('key-6', smallJob('faster'))
     expect(first.status).toBe(202)
     await completed(service, first.body.job_id)
+    await other.end()
     const { status, body } = await second
     expect([status, body.code]).toEqual([409, 'idempotency_conflict'])
     expect(await jobsInto(service, 'slower')).toEqual([])
@@ -232,6 +243,12 @@ describe('following a job', () => {
   test('a client that comes back, also to another API process, gets what it missed and nothing twice', async () => {
     const other = await service.start('api')
     const elsewhere = { ...service, url: other.url as string }
+    /** Each process reads jobs.v1 by itself: until this one knows of a job's end. */
+    const completedAt = ({ url }: { url: string }, jobId: string) =>
+      until(
+        async () =>
+          ((await (await fetch(new URL(`${JOBS}/${jobId}`, url))).json()) as JsonObject).status === 'completed',
+      )
     const jobId = await submit(service, churnJob({ output: { destination: 'table', table_name: 'resumed' } }))
     let first: ServerEvent | undefined
     for await (const event of eventsOf(service, jobId)) {
@@ -248,6 +265,7 @@ describe('following a job', () => {
     const end = await collect(eventsOf(elsewhere, jobId, first?.id))
     expect(end).toMatchObject([{ id: rest.at(-1)?.id, event: 'status', data: { status: 'completed' } }])
     for (const { url } of [service, elsewhere]) {
+      await completedAt({ url }, jobId)
       const headers = { 'last-event-id': String(rest.at(-1)?.id) }
       expect((await fetch(new URL(`${JOBS}/${jobId}/events`, url), { headers })).status).toBe(204)
     }
@@ -281,6 +299,7 @@ describe('following a job', () => {
     }
     expect(new Set(seen.map(({ event, data }) => `${event} ${data.job_id}`))).toEqual(new Set([`job ${small}`]))
     const missed = [await run(service, smallJob('missed_1')), await run(service, smallJob('missed_2'))]
+    for (const { job_id } of missed) await completedAt(elsewhere, job_id)
     const caughtUp: ServerEvent[] = []
     for await (const event of eventsAt(elsewhere, '/api/v1/inference/events', seen.at(-1)?.id)) {
       caughtUp.push(event)

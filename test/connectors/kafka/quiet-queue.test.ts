@@ -50,7 +50,7 @@ test('a request that waits for an answer, or for the end of a throttling, is sen
   answer(1)
   expect(sent).toEqual([1, 2])
   answer(2)
-  queue.throttledUntil = Date.now() + 50
+  queue.throttledUntil = Date.now() + 1_000
   push(3)
   expect(sent).toEqual([1, 2])
   await until(() => sent.length === 3)

@@ -213,7 +213,7 @@ test('a timestamp that microseconds since 1970 cannot hold is an error, not nons
 
 async function activeQueries(marker: string): Promise<number> {
   const text =
-    "SELECT count(*)::int AS n FROM pg_stat_activity WHERE query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid() AND state = 'active'"
+    "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid() AND state = 'active'"
   return (await client.query<{ n: number }>(text, [marker])).rows[0]?.n ?? 0
 }
 
@@ -246,7 +246,7 @@ test('a lost connection is retriable', async () => {
   const rows = source.read(jobInput(query), noAbort(columns, 100))[Symbol.asyncIterator]()
   await rows.next()
   await client.query(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%losing%' AND pid <> pg_backend_pid()",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%losing%' AND pid <> pg_backend_pid()",
   )
   const drain = async () => {
     while (!(await rows.next()).done);
