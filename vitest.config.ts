@@ -22,8 +22,10 @@ export default defineConfig({
     maxWorkers: 2,
     sequence: { sequencer: LongFilesFirst },
     globalSetup: ['test/harness/global-setup.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // For what never comes; a machine that has other things to do may take five times as long as an idle one.
+    testTimeout: 180_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000 } },
     execArgv: ['--disable-warning=TimeoutNegativeWarning'],
   },
 })

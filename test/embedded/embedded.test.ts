@@ -109,7 +109,7 @@ test('when the program is killed hard, both servers end, and both start again at
   const again = await startProgram()
   expect(pids.some(isAlive)).toBe(false)
   again.program.kill('SIGKILL')
-  await until(() => !again.pids.some(isAlive), { timeoutMs: 15_000, what: 'both servers are gone' })
+  await until(() => !again.pids.some(isAlive), { what: 'both servers are gone' })
 })
 
 test('Ctrl-C in the terminal reaches the program only, and the servers end with it', async () => {
@@ -118,7 +118,7 @@ test('Ctrl-C in the terminal reaches the program only, and the servers end with 
   process.kill(-(program.pid ?? 0), 'SIGINT')
   const [, signal] = await once(program, 'exit')
   expect(signal).toBe('SIGINT')
-  await until(() => !pids.some(isAlive), { timeoutMs: 15_000, what: 'both servers are gone' })
+  await until(() => !pids.some(isAlive), { what: 'both servers are gone' })
 })
 
 async function kafkaServer(): Promise<EmbeddedKafka> {

@@ -24,7 +24,7 @@ export async function openBrowser(baseURL: string): Promise<TestBrowser> {
     page: async (options = {}) => {
       const context = await browser.newContext({ baseURL, locale: 'en-US', timezoneId: 'Europe/Berlin', ...options })
       const page = await context.newPage()
-      page.setDefaultTimeout(30_000)
+      page.setDefaultTimeout(60_000)
       const complaints: string[] = []
       page.on('console', (message) => {
         // That the API refused something is logged by the browser itself, whatever the page makes of it.

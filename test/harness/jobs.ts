@@ -102,7 +102,7 @@ export function whenJob(
   jobId: string,
   what: string,
   fits: (job: JsonObject) => boolean,
-  timeoutMs = 60_000,
+  timeoutMs = 120_000,
 ): Promise<JsonObject> {
   return until(
     async () => {
@@ -114,14 +114,14 @@ export function whenJob(
 }
 
 /** Waits for the end, which must be `completed`. */
-export async function completed(service: Service, jobId: string, timeoutMs = 60_000): Promise<JsonObject> {
+export async function completed(service: Service, jobId: string, timeoutMs = 120_000): Promise<JsonObject> {
   const job = await whenJob(service, jobId, 'finished', ({ finished_at }) => finished_at !== null, timeoutMs)
   expect(job, JSON.stringify(job)).toMatchObject({ status: 'completed', progress: { percentage: 100 } })
   return job
 }
 
 /** Waits for the end, which must be `failed`. */
-export async function failed(service: Service, jobId: string, timeoutMs = 60_000): Promise<JsonObject> {
+export async function failed(service: Service, jobId: string, timeoutMs = 120_000): Promise<JsonObject> {
   const job = await whenJob(service, jobId, 'finished', ({ finished_at }) => finished_at !== null, timeoutMs)
   expect(job, JSON.stringify(job)).toMatchObject({ status: 'failed' })
   return job

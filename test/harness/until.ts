@@ -12,7 +12,7 @@ export interface UntilOptions {
  * the cause of the error when the time is up.
  */
 export async function until<T>(probe: () => T | Promise<T>, options: UntilOptions = {}): Promise<NonNullable<T>> {
-  const { timeoutMs = 30_000, everyMs = 50, what = probe.toString() } = options
+  const { timeoutMs = 60_000, everyMs = 50, what = probe.toString() } = options
   const deadline = performance.now() + timeoutMs
   let last: unknown
   for (;;) {

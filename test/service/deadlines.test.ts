@@ -1,6 +1,6 @@
 // A job's deadline: whatever the job is at, it fails in time, every role stops, nothing is left and nothing is visible; also
 // when the controller was dead at that moment.
-import { beforeAll, expect, test, vi } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import {
   CHURN_FEATURES,
   churnJob,
@@ -19,8 +19,6 @@ import { until } from '../harness/until.ts'
 const DEADLINE_S = 6
 /** "Within seconds", on a busy machine. */
 const SOON_MS = 10_000
-
-vi.setConfig({ testTimeout: 120_000 })
 
 let service: Service
 

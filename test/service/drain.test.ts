@@ -71,7 +71,7 @@ function* changesOf(tenant: string): Generator<{ before: JobSnapshot | undefined
 }
 
 test('a thousand jobs of ten tenants are each done once, in order, and no tenant has more places than it may', {
-  timeout: 180_000,
+  timeout: 360_000,
 }, async () => {
   const producer = service.kafka().producer()
   await producer.connect()
@@ -80,7 +80,7 @@ test('a thousand jobs of ten tenants are each done once, in order, and no tenant
   await producer.send({ topic: `${service.prefix}${commandsTopic.name}`, messages })
   await producer.disconnect()
 
-  await until(() => finished.size === ids.length, { timeoutMs: 150_000, what: 'every job to be finished' })
+  await until(() => finished.size === ids.length, { timeoutMs: 300_000, what: 'every job to be finished' })
 
   expect([...finished].sort()).toEqual([...ids].sort())
   const passed = ['submitted', 'preparing', 'running', 'completing', 'completed']

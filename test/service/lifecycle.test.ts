@@ -84,7 +84,7 @@ test('a stop in the middle of a job leaves nothing behind, and a restart goes on
     )
     expect(rows).toEqual([{ rows: ROWS, keys: ROWS }])
   })
-}, 180_000)
+}, 400_000)
 
 test('a role that dies is started again', async () => {
   const service = started.at(-1) as ChildProcess
@@ -101,8 +101,8 @@ test('kill -9 of the service takes every process with it', async () => {
   const family = descendants(service.pid as number)
   expect(family.length).toBeGreaterThan(7)
   service.kill('SIGKILL')
-  await until(() => family.every((pid) => !isAlive(pid)), { timeoutMs: 45_000, what: 'roles and servers to be gone' })
-}, 60_000)
+  await until(() => family.every((pid) => !isAlive(pid)), { what: 'roles and servers to be gone' })
+})
 
 async function startAll(): Promise<{ child: ChildProcess; lines: string[] }> {
   const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'all'], {

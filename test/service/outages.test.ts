@@ -144,7 +144,7 @@ test('Postgres restarts while jobs are prepared, read, written and made visible'
   for (const name of ['keyed', 'unkeyed']) await expectRows(name, ROWS)
   for (const name of ['preparing', 'finalising']) await expectRows(name, 10)
   expectAllAlive()
-}, 240_000)
+}, 480_000)
 
 test('Kafka restarts in the middle of a job: everything waits for it and goes on, in the same attempt', async () => {
   const jobId = await submit(service, largeJob('broker_away'))
@@ -153,4 +153,4 @@ test('Kafka restarts in the middle of a job: everything waits for it and goes on
   expect(await completed(service, jobId, PATIENCE_MS)).toMatchObject(AT_ONCE)
   await expectRows('broker_away', ROWS)
   expectAllAlive()
-}, 240_000)
+}, 480_000)

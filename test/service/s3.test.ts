@@ -94,8 +94,8 @@ test('a job that is cancelled leaves no object and no upload', async () => {
   await whenJob(service, jobId, 'in its middle', ({ progress }) => progress.processed_rows > ROWS / 10)
   await service.request(`/api/v1/inference/batch/${jobId}/cancel`, { method: 'POST' })
   await whenJob(service, jobId, 'cancelled', ({ status }) => status === 'cancelled')
-  await expect.poll(() => names('results/cancelled/'), { timeout: 30_000 }).toEqual([])
-  await expect.poll(() => openUploads(s3.client, bucket), { timeout: 30_000 }).toEqual([])
+  await expect.poll(() => names('results/cancelled/')).toEqual([])
+  await expect.poll(() => openUploads(s3.client, bucket)).toEqual([])
 })
 
 describe('refused', () => {

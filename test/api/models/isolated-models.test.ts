@@ -44,13 +44,14 @@ test('what is wrong with a model is told as ever', async () => {
 })
 
 test('one that does not end is ended, and the next has a process of its own', async () => {
-  const hasty = new IsolatedModels(LOG, { inspectMs: 3_000, sampleMs: 3_000 })
+  // To start a process takes half a second of an idle machine.
+  const hasty = new IsolatedModels(LOG, { inspectMs: 6_000, sampleMs: 6_000 })
   await hasty.inspect(REGRESSOR, ['a', 'b'])
   const [first] = await children()
   process.kill(first as number, 'SIGSTOP')
   await expect(hasty.inspect(REGRESSOR, ['a', 'b'])).rejects.toMatchObject({
     code: 'model_too_slow',
-    message: 'the model was not done within 3 s',
+    message: 'the model was not done within 6 s',
   })
   expect(await hasty.inspect(REGRESSOR, ['a', 'b'])).toMatchObject(inspected)
   expect(await children()).not.toContain(first)

@@ -391,4 +391,4 @@ test('random batches come back as they were', async () => {
   contents.forEach((one, i) => {
     expectContent(files[i], one)
   })
-}, 60_000)
+})
