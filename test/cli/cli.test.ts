@@ -9,6 +9,7 @@ import { freePort } from '../../embedded/ports.ts'
 import { whenFileEnds } from '../harness/file-end.ts'
 import { CHURN_FEATURES, CUSTOMERS, seedCustomers, whenJob } from '../harness/jobs.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
 
 const repo = join(import.meta.dirname, '../..')
 const CLI = join(repo, 'cli/main.ts')
@@ -23,8 +24,8 @@ interface Ended {
   readonly stderr: string
 }
 
-/** Runs a program to its end. */
-function run(command: string, args: readonly string[]): Promise<Ended> {
+/** Starts a program; `said` grows while it runs. */
+function start(command: string, args: readonly string[]): { said: Omit<Ended, 'code'>; ended: Promise<Ended> } {
   const child = spawn(command, args, {
     cwd: folder,
     env: { ...process.env, SCORELINE_URL: service.url },
@@ -37,10 +38,16 @@ function run(command: string, args: readonly string[]): Promise<Ended> {
   child.stderr.setEncoding('utf8').on('data', (text) => {
     said.stderr += text
   })
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code) => resolve({ code, ...said }))
   })
+  return { said, ended }
+}
+
+/** Runs a program to its end. */
+function run(command: string, args: readonly string[]): Promise<Ended> {
+  return start(command, args).ended
 }
 
 function scoreline(...args: string[]): Promise<Ended> {
@@ -144,11 +151,12 @@ test('a cancelled job exits 3', async () => {
 test('what a job stands still for is said, also to who follows it', async () => {
   const args = ['--model', 'churn', '--query', CUSTOMERS, '--csv', 'gpu', '--accelerator', 'gpu']
   const { job_id } = await json('submit', ...args)
-  const watching = scoreline('watch', job_id)
-  await whenJob(service, job_id, 'waiting', ({ waiting_for }) => waiting_for !== null)
+  const watching = start(process.execPath, [CLI, 'watch', job_id])
+  // It has to hear of it before the job is cancelled.
+  await until(() => watching.said.stdout.includes('stands still'), { what: 'the follower to be told' })
   expect((await scoreline('status', job_id)).stdout).toMatch(/^waits {4}no scorer of the gpu pool is alive/m)
   expect(await json('cancel', job_id)).toMatchObject({ job_id, status: 'cancelled' })
-  const { code, stdout } = await watching
+  const { code, stdout } = await watching.ended
   expect({ code, stdout }).toEqual({
     code: 3,
     stdout: expect.stringMatching(/stands still: no scorer of the gpu pool/),
