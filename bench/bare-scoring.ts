@@ -1,14 +1,16 @@
 // The limit that a figure is set beside: the same model on rows like the example's, in this process alone, one thread.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openSession } from '../src/model/session.ts'
+import { openScoringSession } from '../src/model/scoring-session.ts'
 
 const CHUNK_ROWS = 1000
 const CHUNKS = 200
 
 /** Rows per second of bare scoring, over about a second. */
 export async function bareScoring(): Promise<number> {
-  const session = await openSession(await readFile(join(import.meta.dirname, '../examples/churn/churn.onnx')))
+  const session = await openScoringSession(await readFile(join(import.meta.dirname, '../examples/churn/churn.onnx')), [
+    'cpu',
+  ])
   const chunks = Array.from({ length: CHUNKS }, (_, chunk) => features(chunk * CHUNK_ROWS))
   const started = performance.now()
   let rows = 0

@@ -1,7 +1,7 @@
 // `npm run bench:latency`: how long a small job takes on a warm service, from the request until a client hears of its end on
 // the event stream: 1,000 rows through the churn model, one job after the other, to a table and to Parquet. Prints median
-// and p99 of the whole, and the median of each step. Options by environment: BENCH_JOBS, BENCH_ROWS; BENCH_PROFILE=dir
-// writes a CPU profile of each role there.
+// and p99 of the whole, and the median of each step. Options by environment: BENCH_JOBS, BENCH_ROWS; BENCH_BESIDE=rows has
+// a job with so many rows run all the while; BENCH_PROFILE=dir writes a CPU profile of each role there.
 import { Kafka, logLevel } from 'kafkajs'
 import { jobCodec } from '../topics/job-codec.ts'
 import { type JobStatus, jobsTopic } from '../topics/jobs.ts'
@@ -9,6 +9,7 @@ import { type BenchService, quantile, startBenchService } from './service.ts'
 
 const JOBS = Number(process.env.BENCH_JOBS ?? 300)
 const ROWS = Number(process.env.BENCH_ROWS ?? 1_000)
+const BESIDE = Number(process.env.BENCH_BESIDE ?? 0)
 const WARM_UP = 30
 const CONFIG = { batch_size: 1000, parallelism: 4 }
 const { BENCH_PROFILE } = process.env
@@ -33,17 +34,42 @@ async function bench(): Promise<void> {
   const states = await followStates(service)
   try {
     const table: Record<string, Record<string, string>> = {}
+    const large = BESIDE > 0 ? keepRunning(service) : null
     for (const [name, output] of Object.entries(OUTPUTS)) {
       for (let i = 0; i < WARM_UP; i++) await service.time(output)
       const runs = []
       for (let i = 0; i < JOBS; i++) runs.push(await service.time(output))
       table[name] = figures(runs, states.written)
     }
-    console.log(`\n${ROWS} rows, ${JOBS} jobs one after the other for each destination; milliseconds`)
+    await large?.stop()
+    const beside = large ? `, beside ${large.jobs} jobs of ${BESIDE.toLocaleString('en')} rows` : ''
+    console.log(`\n${ROWS} rows, ${JOBS} jobs one after the other for each destination${beside}; milliseconds`)
     console.table(table)
   } finally {
     await states.stop()
     await service.stop()
+  }
+}
+
+/** Has a large job to Parquet run at any time until it is stopped, one after the other. */
+function keepRunning(service: BenchService): { readonly jobs: number; stop(): Promise<void> } {
+  const query = `SELECT c.customer_id, c.tenure, c.monthly_charges, c.total_charges FROM customers c, generate_series(1, ${Math.ceil(BESIDE / ROWS)})`
+  const state = { jobs: 0, stopped: false }
+  const done = (async () => {
+    while (!state.stopped) {
+      const jobId = await service.submit({ destination: 'parquet', path: 'beside', mode: 'overwrite' }, query)
+      state.jobs++
+      await service.ended(jobId)
+    }
+  })()
+  return {
+    get jobs() {
+      return state.jobs
+    },
+    stop: async () => {
+      state.stopped = true
+      await done
+    },
   }
 }
 

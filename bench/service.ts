@@ -13,8 +13,10 @@ const QUERY = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM c
 export interface BenchService extends Pick<WholeService, 'url' | 'databaseUrl' | 'brokers' | 'pids' | 'stop'> {
   /** Runs a job over all rows to its end. Throws when it does not complete with every row. */
   run(label: string, output: object, input?: object): Promise<Measured>
-  /** Submits a job over all rows, and gives its id. */
-  submit(output: object): Promise<string>
+  /** Submits a job over all rows, or over those of another query, and gives its id. */
+  submit(output: object, query?: string): Promise<string>
+  /** Whatever the job ends as. */
+  ended(jobId: string): Promise<void>
   /** Waits for the job's end. Throws when it does not complete with every row. */
   finished(jobId: string): Promise<Answer>
   /** Runs a job over all rows: from the request until its end is heard of, in ms since 1970. Throws when it does not complete. */
@@ -103,7 +105,8 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     databaseUrl,
     brokers,
     pids,
-    submit: (output) => submit(output),
+    submit: (output, query) => submit(output, query === undefined ? {} : { query }),
+    ended: service.ended,
     finished,
     run,
     time,

@@ -1,6 +1,7 @@
 // `npm run bench`: a 2,000,000-row job with the 100-tree churn model, to Parquet and to a table, on the embedded servers.
 // Prints rows/s from the start of the job to a readable result (median of the runs), and what each process cost.
-// BENCH_PROFILE=dir writes a CPU profile of each role there. Other options by environment: BENCH_ROWS, BENCH_RUNS, BENCH_BATCH_SIZE, BENCH_PARALLELISM, BENCH_DESTINATIONS, BENCH_KEY_COLUMN (customer_id), SCORERS.
+// BENCH_PROFILE=dir writes a CPU profile of each role there. Other options by environment: BENCH_ROWS, BENCH_RUNS, BENCH_BATCH_SIZE, BENCH_PARALLELISM, BENCH_DESTINATIONS, BENCH_KEY_COLUMN (customer_id), SCORERS,
+// BENCH_FLAGS (further flags of Node for every role, e.g. --trace-gc).
 import { processCosts } from './process-costs.ts'
 import { type Measured, median, startBenchService } from './service.ts'
 
@@ -11,9 +12,12 @@ const CONFIG = {
   parallelism: Number(process.env.BENCH_PARALLELISM ?? 4),
 }
 const DESTINATIONS = (process.env.BENCH_DESTINATIONS ?? 'parquet,table').split(',')
-const { BENCH_PROFILE, BENCH_KEY_COLUMN } = process.env
+const { BENCH_PROFILE, BENCH_KEY_COLUMN, BENCH_FLAGS = '' } = process.env
 const INPUT = BENCH_KEY_COLUMN ? { key_column: BENCH_KEY_COLUMN } : {}
-const FLAGS = BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : []
+const FLAGS = [
+  ...BENCH_FLAGS.split(' ').filter((flag) => flag !== ''),
+  ...(BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`] : []),
+]
 
 async function bench(): Promise<void> {
   const service = await startBenchService({ rows: ROWS, config: CONFIG, flags: FLAGS })

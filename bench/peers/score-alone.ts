@@ -1,7 +1,7 @@
 // A worker thread of limits.ts: one session of the model over the same chunks again and again; nothing else.
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Tensors } from '../../src/model/model.ts'
-import { openSession } from '../../src/model/session.ts'
+import { openScoringSession } from '../../src/model/scoring-session.ts'
 
 /** What the thread is given. */
 export interface ScoringTask {
@@ -13,7 +13,7 @@ export interface ScoringTask {
 
 /** Answers `ready`, and after any message with the rows a second. */
 async function score({ model, feeds, rowsOfEach, milliseconds }: ScoringTask): Promise<void> {
-  const session = await openSession(model)
+  const session = await openScoringSession(model, ['cpu'])
   for (const feed of feeds.slice(0, 3)) await session.run(feed)
   parentPort?.once('message', async () => {
     const started = performance.now()

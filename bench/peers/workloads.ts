@@ -63,6 +63,13 @@ export const WORKLOADS: readonly Workload[] = [
   { ...customers, name: 'gbm', about: 'gradient boosting, 100 trees, balanced', model: CHURN },
   { ...customers, name: 'forest', about: 'random forest 100x10, bound by scoring', model: 'forest.onnx' },
   {
+    ...customers,
+    name: 'perceptron',
+    about: '3 -> 1024 -> 1024 -> 2 perceptron, bound by nothing but scoring',
+    rows: 300_000,
+    model: 'perceptron.onnx',
+  },
+  {
     name: 'wide',
     about: 'logistic regression over 100 float columns',
     rows: 1_000_000,
