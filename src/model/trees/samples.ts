@@ -7,7 +7,7 @@ const SEED = 0x9e3779b9
 
 /**
  * Row-major rows for an ensemble, the same each time: every feature is one of its thresholds, chosen at random, or just below,
- * just above, NaN, infinite or zero.
+ * just above, infinite or zero, and in the second half of the rows sometimes NaN.
  */
 export function samplesOf({ trees, features }: TreeEnsemble): Float32Array {
   const thresholds: number[][] = Array.from({ length: features }, () => [])
@@ -24,11 +24,12 @@ export function samplesOf({ trees, features }: TreeEnsemble): Float32Array {
     if (choice < 0.4) return threshold
     if (choice < 0.65) return numberBelow(threshold)
     if (choice < 0.9) return -numberBelow(-threshold)
-    return ODD[Math.floor(random() * ODD.length)] as number
+    const odd = at < (ROWS / 2) * features ? ODD : [...ODD, Number.NaN]
+    return odd[Math.floor(random() * odd.length)] as number
   })
 }
 
-const ODD = [Number.NaN, Infinity, -Infinity, 0, -0]
+const ODD = [Infinity, -Infinity, 0, -0]
 
 /** Numbers from 0 up to 1: a linear congruence, whose high bits are even enough to choose by. */
 function generator(seed: number): () => number {

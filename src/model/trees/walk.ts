@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TreeEnsemble } from './ensemble.ts'
+import { areShallow, SHALLOW_BYTES, writeShallow } from './shallow.ts'
 import type { Tree } from './tree.ts'
 
 /** What kernel/walk.ts exports. */
@@ -19,6 +20,7 @@ interface Kernel {
     sumShift: number,
     nan: number,
   ): void
+  addShallow(trees: number, count: number, columns: number, rows: number, sums: number): void
 }
 
 /** Of the interface to WebAssembly, what is used here: TypeScript has it only in the browser's library. */
@@ -71,6 +73,7 @@ export function openWalk({ trees, features, sums }: TreeEnsemble): Walk | null {
     nodes: place(tree.thresholds.length * NODE_BYTES),
     weights: place(tree.weights.length * FLOAT_BYTES),
   }))
+  const shallow = areShallow(trees) ? place(trees.length * SHALLOW_BYTES) : null
   const rowsAt = place(blockRows * features * FLOAT_BYTES)
   const columnsAt = place(features << shift)
   const sumsAt = place(sums << shift)
@@ -84,7 +87,8 @@ export function openWalk({ trees, features, sums }: TreeEnsemble): Walk | null {
     writeNodes(memory.buffer, nodes, tree)
     new Float32Array(memory.buffer, weights, tree.weights.length).set(tree.weights)
   })
-  const { transpose, addTrees } = new WebAssembly.Instance(kernel, { env: { memory } }).exports as Kernel
+  if (shallow !== null) writeShallow(memory.buffer, shallow, trees, shift)
+  const { transpose, addTrees, addShallow } = new WebAssembly.Instance(kernel, { env: { memory } }).exports as Kernel
   const rowsIn = new Float32Array(memory.buffer, rowsAt, blockRows * features)
   const sumsOut = new Float32Array(memory.buffer, sumsAt, blockRows * sums)
   const width = trees[0]?.width ?? 1
@@ -96,7 +100,9 @@ export function openWalk({ trees, features, sums }: TreeEnsemble): Walk | null {
       const nan = transpose(rowsAt, columnsAt, rows, features, shift)
       sumsOut.fill(0)
       // Of the rows beyond the last, whatever the block before has left there is walked along.
-      addTrees(table, trees.length, columnsAt, Math.ceil(rows / 8) * 8, shift, sumsAt, width, shift, nan)
+      const padded = Math.ceil(rows / 8) * 8
+      if (shallow !== null && !nan) addShallow(shallow, trees.length, columnsAt, padded, sumsAt)
+      else addTrees(table, trees.length, columnsAt, padded, shift, sumsAt, width, shift, nan)
       return sumsOut
     },
   }

@@ -1,4 +1,4 @@
-// Walks rows through decision trees: AssemblyScript, compiled to ../walk.wasm by `npm run kernel`.
+// Walks rows through decision trees: AssemblyScript, compiled to ../walk.wasm, with shallow.ts, by `npm run kernel`.
 //
 // A tree visited branch by branch costs a mispredicted jump at every other node. Here eight rows go down a tree side by side and
 // no step jumps: the comparison's 0 or 1 is added to the index of the left child. A block of rows passes through one tree after
