@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { workerCodec, workersTopic } from '../../topics/workers.ts'
 import {
   CHURN_FEATURES,
+  CUSTOMERS,
   churnJob,
   completed,
   failed,
@@ -72,25 +73,32 @@ test('a heartbeat tells the pool, providers and devices', async () => {
 
 test('a running job whose gpu scorers die: gpu waits and goes on when one comes; auto goes on in the cpu pool', async () => {
   const gpu = service.processes('scorer').at(-1) as RoleProcess
-  // Slow enough to be caught in the middle.
-  const slow = { batch_size: 5, parallelism: 1, timeout_minutes: 5 }
-  const staying = await submit(service, job('staying', { ...slow, accelerator: 'gpu' }))
-  const moving = await submit(service, job('moving', { ...slow, accelerator: 'auto' }))
+  // Their rows take some seconds to come, so both are caught when only a few of them are scored.
+  const rows = 2_000
+  const sleeping = `FROM customers, pg_sleep(0.002 * (customer_id / customer_id)) WHERE customer_id <= ${rows}`
+  const slow = (name: string, accelerator: string): JsonObject => {
+    const made = job(name, { accelerator, batch_size: 5, parallelism: 1, timeout_minutes: 5 })
+    return { ...made, input: { ...made.input, query: CUSTOMERS.replace('FROM customers', sleeping) } }
+  }
+  const [staying, moving] = await Promise.all([
+    submit(service, slow('staying', 'gpu')),
+    submit(service, slow('moving', 'auto')),
+  ])
   for (const id of [staying, moving])
-    await whenJob(service, id, 'in its middle', ({ progress }) => progress.processed_rows > 0)
+    await whenJob(service, id, 'under way', ({ progress }) => progress.processed_rows > 0)
   await gpu.kill('SIGKILL')
   expect(await whenJob(service, staying, 'waiting', waits)).toMatchObject({ status: 'running', pool: 'gpu' })
 
   const moved = await completed(service, moving, 90_000)
-  expect(moved).toMatchObject({ pool: 'cpu', attempt: 2, progress: { written_rows: ROWS } })
+  expect(moved).toMatchObject({ pool: 'cpu', attempt: 2, progress: { written_rows: rows } })
   expect(moved.failed_attempts).toMatchObject([{ error: { code: 'gpu_workers_lost' } }])
-  expect(await rowsOf('moving')).toEqual([{ rows: ROWS, keys: ROWS }])
+  expect(await rowsOf('moving')).toEqual([{ rows, keys: rows }])
 
   await service.start('scorer', GPU)
   expect(await completed(service, staying)).toMatchObject({ pool: 'gpu', attempt: 1, waiting_for: null })
-  expect(await rowsOf('staying')).toEqual([{ rows: ROWS, keys: ROWS }])
+  expect(await rowsOf('staying')).toEqual([{ rows, keys: rows }])
   // Half a minute is what a job waits for scorers that may come back.
-}, 180_000)
+}, 360_000)
 
 test('a scorer that cannot use its execution providers says so and does not join', async () => {
   await expect(service.start('scorer', { SCORER_PROVIDERS: 'abacus' })).rejects.toThrow(
