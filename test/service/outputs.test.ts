@@ -239,12 +239,16 @@ test('when one output is refused, nothing starts, and the answer says which', as
 test('when one output cannot be finished, the job fails and says what is visible already', async () => {
   await service.query('CREATE TABLE predictions.doomed (customer_id bigint)')
   await service.query('DROP TABLE predictions.doomed')
+  // Nothing can be written, and so the job not be finished, before the view is there.
+  const blocker = await service.connect()
+  await blocker.query('BEGIN; LOCK TABLE scoreline_sink.ledger IN ACCESS EXCLUSIVE MODE')
   const jobId = await submit(
     service,
     job('kept', [{ destination: 'table', table_name: 'predictions.doomed', columns: ['customer_id'] }]),
   )
   await whenJob(service, jobId, 'running', ({ status }) => status === 'running')
   await service.query('CREATE VIEW predictions.doomed AS SELECT 1 AS customer_id')
+  await blocker.end()
   const job_ = await failed(service, jobId)
   expect(job_.error.message).toContain('Already visible')
   expect((await statusOf(service, jobId)).error.message).toContain('predictions.kept')
