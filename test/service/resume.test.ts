@@ -40,11 +40,16 @@ const reader = (): RoleProcess => service.processes('reader')[0] as RoleProcess
 
 const logOf = (process: RoleProcess): string => process.log.join('\n')
 
-/** Waits until so many rows are scored, and kills the reader; resolves when another runs. */
-async function killReader(jobId: string, afterRows: number): Promise<void> {
+/** Waits until so many rows are scored, and kills the reader; resolves when another runs. `between`: what happens while none does. */
+async function killReader(
+  jobId: string,
+  afterRows: number,
+  between: () => Promise<unknown> = async () => {},
+): Promise<void> {
   await whenJob(service, jobId, `beyond ${afterRows} rows`, ({ progress }) => progress.processed_rows > afterRows)
   const victim = reader()
   await victim.kill('SIGKILL')
+  await between()
   await service.start('reader')
 }
 
@@ -73,11 +78,11 @@ test('nor do two kills; rows that come and go meanwhile do not disturb the other
   await service.query('CREATE UNIQUE INDEX ON moving (customer_id)')
   const query = CUSTOMERS.replace('customers', 'moving')
   const jobId = await submit(service, keyedJob('twice', { query }))
-  await killReader(jobId, ROWS / 10)
-  await whenJob(service, jobId, 'read on', ({ progress }) => progress.processed_rows > ROWS / 3)
-  // Behind and ahead of wherever the read stands: gone, and new.
-  await service.query('DELETE FROM moving WHERE customer_id % 1000 = 0')
-  await service.query('INSERT INTO moving SELECT -customer_id, tenure, monthly_charges, total_charges FROM customers')
+  await killReader(jobId, ROWS / 10, async () => {
+    // Behind and ahead of where the read stands: gone, and new.
+    await service.query('DELETE FROM moving WHERE customer_id % 1000 = 0')
+    await service.query('INSERT INTO moving SELECT -customer_id, tenure, monthly_charges, total_charges FROM customers')
+  })
   await killReader(jobId, ROWS / 3)
   const job = await completed(service, jobId)
   expect(job.attempt).toBe(1)
