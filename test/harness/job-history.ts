@@ -19,11 +19,15 @@ export async function followJobs(
   const consumer = kafka().consumer({ groupId: `${prefix}test-history`, maxWaitTimeInMs: 20 })
   whenFileEnds(() => consumer.disconnect())
   const snapshots: JobSnapshot[] = []
+  /** Partition → next offset: a group that commits nothing begins again at the start when it has to rejoin. */
+  const positions = new Map<number, bigint>()
   await consumer.connect()
   await consumer.subscribe({ topics: [`${prefix}${jobsTopic.name}`], fromBeginning: true })
   await consumer.run({
     autoCommit: false,
-    eachMessage: async ({ message: { value } }) => {
+    eachMessage: async ({ partition, message: { offset, value } }) => {
+      if (BigInt(offset) < (positions.get(partition) ?? 0n)) return
+      positions.set(partition, BigInt(offset) + 1n)
       if (!value) return
       const job = jobCodec.decode(value)
       snapshots.push(job)
