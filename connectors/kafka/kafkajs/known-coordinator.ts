@@ -1,5 +1,7 @@
 // A transaction's coordinator is asked for once, and again when it does not do what it is asked. kafkajs asks before each step of
-// each transaction: two of its five requests, and as many round trips, on the way of every job's every state.
+// each transaction: two of its five requests, and as many round trips, on the way of every job's every state. One that has just
+// become the coordinator is waited for: kafkajs does so for some steps, and fails the commit.
+import { setTimeout as pause } from 'node:timers/promises'
 
 /** What of kafkajs' broker its transactions use of a coordinator. */
 export interface TransactionCoordinator {
@@ -26,6 +28,12 @@ const TRANSACTION = 1
 const NOT_COORDINATOR = 'NOT_COORDINATOR_FOR_GROUP'
 /** It is the coordinator, and still writes the markers of the transaction before. */
 const NOT_YET = 'CONCURRENT_TRANSACTIONS'
+/** It becomes the coordinator, reads its log first, and has done nothing yet. */
+const LOADING: readonly (string | undefined)[] = ['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE']
+/** As long as a broker may be away (src/kafka/client.ts). */
+const LOADED_MS = 60_000
+const FIRST_PAUSE_MS = 20
+const LONGEST_PAUSE_MS = 1_000
 
 export function rememberCoordinators(cluster: CoordinatorPrototype): void {
   const { findGroupCoordinator } = cluster
@@ -56,13 +64,18 @@ function forgottenAtFailure(
 ): TransactionCoordinator {
   type Step = Exclude<keyof TransactionCoordinator, 'isConnected'>
   const step = (name: Step) => async (request: object) => {
-    try {
-      return await broker[name](request)
-    } catch (error) {
-      const { type } = error as { type?: string }
-      if (type !== NOT_YET) forget()
-      if (type !== NOT_COORDINATOR) throw error
-      return (await findAgain())[name](request)
+    const since = performance.now()
+    let asked = broker
+    for (let ms = FIRST_PAUSE_MS; ; ms = Math.min(ms * 2, LONGEST_PAUSE_MS)) {
+      try {
+        return await asked[name](request)
+      } catch (error) {
+        const { type } = error as { type?: string }
+        if (type !== NOT_YET) forget()
+        if (type === NOT_COORDINATOR && asked === broker) asked = await findAgain()
+        else if (LOADING.includes(type) && performance.now() - since < LOADED_MS) await pause(ms)
+        else throw error
+      }
     }
   }
   return {

@@ -73,6 +73,13 @@ test('another one is asked at once to do what the former would not', async () =>
   expect(steps).toEqual(['partitions 1', 'end 1', 'end 2', 'partitions 3', 'end 3'])
 })
 
+test('one that is still loading is asked again until it has done it', async () => {
+  const one = cluster()
+  failures = ['', 'GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE']
+  await transaction(one)
+  expect(steps).toEqual(['partitions 1', 'end 1', 'end 1', 'end 1'])
+})
+
 test('after any other failure, and when the connection is lost, it is asked for again', async () => {
   const one = cluster()
   failures = ['REQUEST_TIMED_OUT']
