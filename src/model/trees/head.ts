@@ -41,9 +41,15 @@ function adder(head: Head, width: number, scores: Float32Array, classes: Uint16A
         for (let row = 0, at = first; row < rows; row++, at++) {
           const sum = f((sums[row] as number) + head.base)
           classes[at] = sum > head.border ? 1 : 0
-          scores[at * 2] =
-            head.transform === 'complement' ? 1 - sum : head.transform === 'negate' ? -sum : logistic(-sum)
-          scores[at * 2 + 1] = head.transform === 'logistic' ? logistic(sum) : sum
+          if (head.transform === 'logistic') {
+            const more = logisticOf(Math.abs(sum))
+            const less = sum === 0 ? more : 1 - more
+            scores[at * 2] = sum < 0 ? more : less
+            scores[at * 2 + 1] = sum < 0 ? less : more
+          } else {
+            scores[at * 2] = head.transform === 'complement' ? 1 - sum : -sum
+            scores[at * 2 + 1] = sum
+          }
         }
       }
     case 'classes': {
@@ -84,8 +90,13 @@ const TRANSFORMS = {
 } as const
 
 function logistic(value: number): number {
-  const high = f(1 / f(1 + expOfNegative(-Math.abs(value))))
-  return value < 0 ? 1 - high : high
+  const more = logisticOf(Math.abs(value))
+  return value < 0 ? 1 - more : more
+}
+
+/** Of a value that is not negative. */
+function logisticOf(value: number): number {
+  return f(1 / f(1 + expOfNegative(-value)))
 }
 
 function labelTensor(labels: Labels, classes: Uint16Array): { type: 'int64' | 'string'; data: TensorData } {
