@@ -36,7 +36,7 @@ export function readOptions(env: Readonly<Record<string, string | undefined>>, a
     peers: chosen('BENCH_PEERS', listOf(env.BENCH_PEERS ?? PEERS.join()), PEERS),
     destinations: chosen('BENCH_DESTINATIONS', listOf(env.BENCH_DESTINATIONS ?? DESTINATIONS.join()), DESTINATIONS),
     scorers: env.BENCH_SCORERS ? numbers('BENCH_SCORERS', env.BENCH_SCORERS) : null,
-    batchRows: numbers('BENCH_BATCH_SIZE', env.BENCH_BATCH_SIZE ?? '1000')[0] as number,
+    batchRows: numbers('BENCH_BATCH_SIZE', env.BENCH_BATCH_SIZE ?? '8000')[0] as number,
     parallelism: numbers('BENCH_PARALLELISM', env.BENCH_PARALLELISM ?? '4')[0] as number,
     limits: env.BENCH_LIMITS !== '0',
     profile: env.BENCH_PROFILE ?? (args.includes('--profile') ? 'bench-profile' : null),
