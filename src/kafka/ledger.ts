@@ -26,8 +26,8 @@ export const NO_TOTALS: LedgerTotals = { offset: -1n, chunks: 0n, rows: 0n, fail
 /** How long reports gather: five updates a second are smooth to look at, and feed the reader's window often enough. */
 const GATHER_MS = 200
 /**
- * The first reports after a pause gather for this long, each next one for twice as long: until the reader knows how fast a
- * job is scored it sends little, and both cores would be idle for half of a job's first half second.
+ * The first reports after a pause, or of a job, gather for this long, each next one for twice as long: until the reader knows how fast
+ * a job is scored it sends little, and both cores would be idle for half of a job's first half second.
  */
 const FIRST_GATHER_MS = 10
 const PAUSE_MS = 1_000
@@ -53,10 +53,13 @@ export class LedgerWriter {
     this.#gathered.set(progressKey(entry), entry)
     if (this.#timer) return
     if (Date.now() - this.#flushedAt > PAUSE_MS) this.#gatherMs = FIRST_GATHER_MS
-    this.#timer = setTimeout(() => {
-      this.#flush().catch(this.#onError)
-    }, this.#gatherMs)
-    this.#gatherMs = Math.min(GATHER_MS, this.#gatherMs * 2)
+    this.#start()
+  }
+
+  /** Somebody waits for what is reported next: it gathers as after a pause. */
+  hurry(): void {
+    this.#gatherMs = FIRST_GATHER_MS
+    if (this.#timer) this.#start()
   }
 
   /** Writes the entry, and what has gathered; resolves when it is replicated. */
@@ -68,6 +71,14 @@ export class LedgerWriter {
   /** Writes what has gathered. */
   async close(): Promise<void> {
     await this.#flush()
+  }
+
+  #start(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.#flush().catch(this.#onError)
+    }, this.#gatherMs)
+    this.#gatherMs = Math.min(GATHER_MS, this.#gatherMs * 2)
   }
 
   #flush(): Promise<void> {
@@ -119,6 +130,8 @@ export class Ledger {
 
   /** Reports totals within a moment; `sent`: of a read, those of each lane. */
   report(totals: LedgerTotals, sent: LaneTotals[] = []): void {
+    // The job's reader is behind its first window of chunks until it hears of them.
+    if (this.#base.stage === 'score' && this.#last === NO_TOTALS) this.#writer.hurry()
     this.#last = totals
     this.#writer.soon({ ...this.#entry(totals, false, null), sent })
   }
