@@ -52,11 +52,20 @@ export async function pause(roots: readonly number[]): Promise<() => void> {
   const below = await processesBelow(roots)
   const resume = (): void => {
     process.off('exit', resume)
-    for (const { pid } of below) process.kill(pid, 'SIGCONT')
+    for (const { pid } of below) signal(pid, 'SIGCONT')
   }
   process.once('exit', resume)
-  for (const { pid } of below) process.kill(pid, 'SIGSTOP')
+  for (const { pid } of below) signal(pid, 'SIGSTOP')
   return resume
+}
+
+/** A process that has ended by itself meanwhile is no reason to leave the others as they are. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 /** Begins the peaks of these processes anew. */
