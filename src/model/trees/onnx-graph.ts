@@ -68,6 +68,7 @@ function nodeOf(reader: Reader): OnnxNode {
 
 function addAttribute(attributes: Map<string, OnnxAttribute>, reader: Reader): void {
   let name = ''
+  const texts = new Map<string, string>()
   const attribute = { int: 0, text: '', floats: [] as number[], ints: [] as number[], texts: [] as string[] }
   eachField(reader, (field, of, wireType) => {
     if (field === 1) name = of.string()
@@ -75,7 +76,7 @@ function addAttribute(attributes: Map<string, OnnxAttribute>, reader: Reader): v
     else if (field === 4) attribute.text = of.string()
     else if (field === 7) repeated(of, wireType, () => attribute.floats.push(of.float()))
     else if (field === 8) repeated(of, wireType, () => attribute.ints.push(integer(of)))
-    else if (field === 9) attribute.texts.push(of.string())
+    else if (field === 9) attribute.texts.push(known(texts, of.string()))
     else return false
     return true
   })
@@ -108,6 +109,13 @@ function nameOf(reader: Reader): string {
     return true
   })
   return name
+}
+
+/** The same string for the same text: a forest says BRANCH_LEQ a million times. */
+function known(texts: Map<string, string>, text: string): string {
+  const before = texts.get(text)
+  if (before === undefined) texts.set(text, text)
+  return before ?? text
 }
 
 /** Calls `take` for each field of a message; a field that it does not take (false) is skipped. */

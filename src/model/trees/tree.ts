@@ -22,6 +22,7 @@ export interface Tree {
 /** What 11 and 20 bits of a node hold (kernel/walk.ts). */
 const MAX_FEATURES = 2 ** 11
 const MAX_NODES = 2 ** 20
+const LEAF = 'LEAF'
 /** Every row takes as many steps as the tree is deep: a tree that is a chain would be slow. */
 const MAX_DEPTH = 64
 
@@ -31,40 +32,42 @@ const MAX_DEPTH = 64
  */
 export function treesOf(node: OnnxNode, weighs: 'class' | 'target', sums: number, features: number): Tree[] | null {
   const source = sourceOf(node, weighs)
-  if (!source || features > MAX_FEATURES || source.features.some((feature) => feature < 0 || feature >= features)) {
+  const ranges = source && rangesOf(source.nodes.treeIds)
+  if (!source || !ranges || features > MAX_FEATURES) return null
+  if (source.nodes.modes.some((mode, at) => mode !== LEAF && !((source.nodes.features[at] as number) < features))) {
     return null
   }
   const trees: Tree[] = []
-  for (let first = 0; first < source.ids.length; ) {
-    let end = first + 1
-    while (end < source.ids.length && source.treeIds[end] === source.treeIds[first]) end++
+  for (const [first, end] of ranges.values()) {
     const tree = treeOf(source, first, end, sums)
     if (!tree) return null
     trees.push(tree)
-    first = end
   }
   const summed = new Set(trees.flatMap(({ width, sum }) => (width === 1 ? [sum] : [])))
   const alike = trees.every(({ width }) => width === trees[0]?.width)
   return alike && (trees[0]?.width === sums || summed.size === sums) ? trees : null
 }
 
-/** The operator's attributes, one element for each node but for the weights. */
+/** The operator's attributes: of each node, and of each weight that a leaf gives to a sum. */
 interface Source {
-  readonly treeIds: readonly number[]
-  readonly ids: readonly number[]
-  readonly features: readonly number[]
-  readonly thresholds: readonly number[]
-  readonly modes: readonly string[]
-  readonly trueIds: readonly number[]
-  readonly falseIds: readonly number[]
-  readonly nanTrue: readonly number[]
-  /** Weights of a leaf by tree and node. */
-  readonly weights: ReadonlyMap<number, ReadonlyMap<number, readonly Weight[]>>
-}
-
-interface Weight {
-  readonly sum: number
-  readonly value: number
+  readonly nodes: {
+    readonly treeIds: readonly number[]
+    readonly ids: readonly number[]
+    readonly features: readonly number[]
+    readonly thresholds: readonly number[]
+    readonly modes: readonly string[]
+    readonly trueIds: readonly number[]
+    readonly falseIds: readonly number[]
+    readonly nanTrue: readonly number[]
+  }
+  readonly weights: {
+    readonly treeIds: readonly number[]
+    readonly nodeIds: readonly number[]
+    readonly sums: readonly number[]
+    readonly values: readonly number[]
+  }
+  /** First and last but one of a tree's weights. */
+  readonly weighted: ReadonlyMap<number, readonly [first: number, end: number]>
 }
 
 function sourceOf({ attributes }: OnnxNode, weighs: string): Source | null {
@@ -73,7 +76,7 @@ function sourceOf({ attributes }: OnnxNode, weighs: string): Source | null {
   const ints = (name: string) => attributes.get(name)?.ints ?? []
   const ids = ints('nodes_nodeids')
   const nanTrue = ints('nodes_missing_value_tracks_true')
-  const source = {
+  const nodes = {
     treeIds: ints('nodes_treeids'),
     ids,
     features: ints('nodes_featureids'),
@@ -83,35 +86,50 @@ function sourceOf({ attributes }: OnnxNode, weighs: string): Source | null {
     falseIds: ints('nodes_falsenodeids'),
     nanTrue: nanTrue.length > 0 ? nanTrue : ids.map(() => 0),
   }
-  if (ids.length === 0 || Object.values(source).some(({ length }) => length !== ids.length)) return null
-  const values = attributes.get(`${weighs}_weights`)?.floats ?? []
-  const [trees, nodes, sums] = ['treeids', 'nodeids', 'ids'].map((name) => ints(`${weighs}_${name}`)) as [
-    readonly number[],
-    readonly number[],
-    readonly number[],
-  ]
-  if ([trees, nodes, sums].some(({ length }) => length !== values.length) || !values.every(Number.isFinite)) return null
-  const weights = new Map<number, Map<number, Weight[]>>()
-  values.forEach((value, i) => {
-    const ofTree = entry(weights, trees[i] as number, () => new Map<number, Weight[]>())
-    entry(ofTree, nodes[i] as number, (): Weight[] => []).push({ sum: sums[i] as number, value })
-  })
-  return { ...source, weights }
+  const weights = {
+    treeIds: ints(`${weighs}_treeids`),
+    nodeIds: ints(`${weighs}_nodeids`),
+    sums: ints(`${weighs}_ids`),
+    values: attributes.get(`${weighs}_weights`)?.floats ?? [],
+  }
+  if (ids.length === 0 || !sameLength(nodes) || !sameLength(weights)) return null
+  if (!weights.values.every(Number.isFinite)) return null
+  const weighted = rangesOf(weights.treeIds)
+  return weighted && { nodes, weights, weighted }
+}
+
+function sameLength(columns: Readonly<Record<string, readonly unknown[]>>): boolean {
+  return new Set(Object.values(columns).map(({ length }) => length)).size === 1
+}
+
+/** From where to where each number stands; null where one stands in two places. */
+function rangesOf(values: readonly number[]): Map<number, [first: number, end: number]> | null {
+  const ranges = new Map<number, [number, number]>()
+  for (let first = 0; first < values.length; ) {
+    const value = values[first] as number
+    let end = first + 1
+    while (end < values.length && values[end] === value) end++
+    if (ranges.has(value)) return null
+    ranges.set(value, [first, end])
+    first = end
+  }
+  return ranges
 }
 
 /** The tree of nodes `first` to `end`, whose first is the root. */
 function treeOf(source: Source, first: number, end: number, sums: number): Tree | null {
+  const { ids, modes, features, thresholds, trueIds, falseIds, nanTrue } = source.nodes
   const places = new Map<number, number>()
-  for (let at = first; at < end; at++) places.set(source.ids[at] as number, at)
+  for (let at = first; at < end; at++) places.set(ids[at] as number, at)
   const order = [first]
   const depths = [0]
   const left: number[] = []
   for (let i = 0; i < order.length; i++) {
     const at = order[i] as number
     left[i] = i
-    if (source.modes[at] === 'LEAF') continue
-    const branch = BRANCHES.get(source.modes[at] as string)
-    const children = [places.get(source.trueIds[at] as number), places.get(source.falseIds[at] as number)]
+    if (modes[at] === LEAF) continue
+    const branch = BRANCHES.get(modes[at] as string)
+    const children = [places.get(trueIds[at] as number), places.get(falseIds[at] as number)]
     const depth = (depths[i] as number) + 1
     // More children than nodes: some node is the child of two, or of itself.
     if (!branch || order.length + 2 > end - first || depth > MAX_DEPTH) return null
@@ -123,42 +141,42 @@ function treeOf(source: Source, first: number, end: number, sums: number): Tree 
     }
   }
   if (order.length > MAX_NODES || new Set(order).size !== order.length) return null
-  const weights = weightsOf(source, first, order, sums)
+  const weights = weightsOf(source, order, sums)
   if (!weights) return null
-  const branches = order.map((at) => BRANCHES.get(source.modes[at] as string))
+  const branches = order.map((at) => BRANCHES.get(modes[at] as string))
   return {
     depth: depths.at(-1) as number,
-    thresholds: Float32Array.from(
-      order,
-      (at, i) => branches[i]?.threshold(source.thresholds[at] as number) ?? Infinity,
-    ),
-    features: Uint16Array.from(order, (at, i) => (branches[i] ? (source.features[at] as number) : 0)),
+    thresholds: Float32Array.from(order, (at, i) => branches[i]?.threshold(thresholds[at] as number) ?? Infinity),
+    features: Uint16Array.from(order, (at, i) => (branches[i] ? (features[at] as number) : 0)),
     left: Uint32Array.from(left),
     nanLeft: Uint8Array.from(order, (at, i) => {
       const branch = branches[i]
-      return !branch || (source.nanTrue[at] === 1) === branch.leftIsTrue ? 1 : 0
+      return !branch || (nanTrue[at] === 1) === branch.leftIsTrue ? 1 : 0
     }),
     ...weights,
   }
 }
 
-function weightsOf(source: Source, first: number, order: readonly number[], sums: number) {
-  const ofTree = source.weights.get(source.treeIds[first] as number)
-  const ofNode = order.map((at) => ofTree?.get(source.ids[at] as number) ?? [])
-  const leaves = ofNode.filter((_, i) => source.modes[order[i] as number] === 'LEAF')
-  const width = leaves[0]?.length ?? 0
-  const sum = width === 1 ? (leaves[0]?.[0]?.sum ?? 0) : 0
-  const dense = leaves.every((weights) => weights.length === width && weights.every((w, k) => w.sum === sum + k))
-  if (!dense || (width !== 1 && width !== sums) || sum >= sums) return null
-  const weights = new Float32Array(order.length * width)
-  ofNode.forEach((each, i) => {
-    if (source.modes[order[i] as number] === 'LEAF')
-      weights.set(
-        each.map(({ value }) => value),
-        i * width,
-      )
-  })
-  return { weights, width, sum }
+/** Of the tree's nodes in this order; null unless each leaf weighs for all sums in turn, or all leaves for the same one. */
+function weightsOf({ nodes, weights, weighted }: Source, order: readonly number[], sums: number) {
+  const [first, end] = weighted.get(nodes.treeIds[order[0] as number] as number) ?? [0, 0]
+  const places = new Map<number, number>()
+  for (let at = end - 1; at >= first; at--) places.set(weights.nodeIds[at] as number, at)
+  const leaves = order.filter((at) => nodes.modes[at] === LEAF)
+  const width = (end - first) / leaves.length
+  if (width !== 1 && width !== sums) return null
+  const sum = width === 1 ? (weights.sums[first] as number) : 0
+  const values = new Float32Array(order.length * width)
+  for (const [i, at] of order.entries()) {
+    if (nodes.modes[at] !== LEAF) continue
+    const place = places.get(nodes.ids[at] as number) ?? end
+    for (let k = 0; k < width; k++) {
+      const own = place + k < end && weights.nodeIds[place + k] === nodes.ids[at]
+      if (!own || weights.sums[place + k] !== sum + k) return null
+      values[i * width + k] = weights.values[place + k] as number
+    }
+  }
+  return sum < sums ? { weights: values, width, sum } : null
 }
 
 interface Branch {
@@ -185,12 +203,4 @@ export function numberBelow(value: number): number {
   if (float[0] === 0) word[0] = 0x80000001 | 0
   else word[0] = (word[0] as number) + ((word[0] as number) < 0 ? 1 : -1)
   return float[0]
-}
-
-function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const found = map.get(key)
-  if (found !== undefined) return found
-  const made = make()
-  map.set(key, made)
-  return made
 }
