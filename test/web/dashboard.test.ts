@@ -102,6 +102,23 @@ test('a job is written, checked as it is written, submitted, and seen through to
   expect(await seriousIssues(page)).toEqual([])
 })
 
+test('what is typed before the editor is loaded stays, and goes on in it', async () => {
+  const page = await quietPage()
+  const loaded = Promise.withResolvers<void>()
+  await page.route('**/assets/codemirror-*', async (route) => {
+    await loaded.promise
+    await route.continue()
+  })
+  await page.goto('/new')
+  await page.getByLabel('SQL query').click()
+  await page.keyboard.type('SELECT customer_id FROM customers')
+  for (let i = 0; i < ' FROM customers'.length; i++) await page.keyboard.press('ArrowLeft')
+  loaded.resolve()
+  await page.locator('.cm-content').waitFor()
+  await page.keyboard.type(', tenure')
+  await page.locator('.cm-content', { hasText: 'SELECT customer_id, tenure FROM customers' }).waitFor()
+})
+
 test('the dataflow moves, opens to its lanes, shows its first rows while it runs, and is cancelled by a key', async () => {
   const page = await quietPage()
   const job_id = await submit(service, slowJob('slow', 60))

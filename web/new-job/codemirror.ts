@@ -9,6 +9,8 @@ import { drawSelection, EditorView, keymap, placeholder } from '@codemirror/view
 import { tags } from '@lezer/highlight'
 
 export interface SqlEditor {
+  /** Takes the focus, with this part of the text selected. */
+  focus(from: number, to: number): void
   destroy(): void
 }
 
@@ -77,6 +79,10 @@ export function openEditor(
     }),
   })
   return {
+    focus: (anchor, head) => {
+      view.dispatch({ selection: { anchor, head } })
+      view.focus()
+    },
     destroy: () => view.destroy(),
   }
 }

@@ -13,6 +13,7 @@ const LABEL = 'SQL query'
 
 export function SqlField({ value, fault, onChange }: SqlFieldProps) {
   const host = useRef<HTMLDivElement>(null)
+  const plain = useRef<HTMLTextAreaElement>(null)
   const editor = useRef<SqlEditor | null>(null)
   const latest = useRef({ value, onChange })
   latest.current = { value, onChange }
@@ -22,10 +23,13 @@ export function SqlField({ value, fault, onChange }: SqlFieldProps) {
     import('./codemirror.ts').then(
       ({ openEditor }) => {
         if (gone || !host.current) return
-        const { value: text } = latest.current
+        const field = plain.current
+        const text = field?.value ?? latest.current.value
         editor.current = openEditor(host.current, text, LABEL, 'One SELECT statement', (query) =>
           latest.current.onChange(query),
         )
+        // Whoever types goes on where they were.
+        if (field && document.activeElement === field) editor.current.focus(field.selectionStart, field.selectionEnd)
         setReady(true)
       },
       // The plain field stays.
@@ -42,6 +46,7 @@ export function SqlField({ value, fault, onChange }: SqlFieldProps) {
       <div ref={host} class="sql-editor" />
       {ready ? null : (
         <textarea
+          ref={plain}
           aria-label={LABEL}
           class="mono"
           rows={6}
