@@ -51,6 +51,8 @@ test('one store that is away holds up nothing else, and is swept when it is back
   for (const attempt of [1, 2]) for (const { sink, job } of sinksOf(near, attempt)) await sink.prepare(job)
   const staged = "SELECT relname FROM pg_class WHERE relname LIKE 'stage_batch-swept%' AND relkind = 'r'"
   const database = new pg.Pool({ connectionString: url.href, max: 1 })
+  // `end` does not wait for the server, and the database is dropped right after it.
+  database.on('error', () => {})
   whenFileEnds(() => database.end())
   await database.query('CREATE TABLE public.mine AS SELECT 1 AS label')
   expect((await database.query(staged)).rows).toHaveLength(2)

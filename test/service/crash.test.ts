@@ -3,14 +3,22 @@
 import { DuckDBInstance } from '@duckdb/node-api'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Role } from '../../topics/workers.ts'
-import { CHURN_FEATURES, churnJob, completed, registerModel, seedCustomers, submit, whenJob } from '../harness/jobs.ts'
+import {
+  CHURN_FEATURES,
+  churnJob,
+  completed,
+  registerModel,
+  seedCustomers,
+  submit,
+  UNHURRIED,
+  whenJob,
+} from '../harness/jobs.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
 
 const ROWS = 300_000
 let service: Service
 
 beforeAll(async () => {
-  // Small chunks and a slow lane each: the job lasts long enough to be hit in its middle.
   service = await startService({ name: 'crash', settings: { KAFKA_SESSION_TIMEOUT_MS: '3000' } })
   await seedCustomers(service, ROWS)
   await registerModel(service, 'churn', 'churn.onnx', CHURN_FEATURES)
@@ -24,7 +32,7 @@ describe.each(DESTINATIONS)('%s', (destination) => {
     const name = `${destination}_${victim}`
     const output =
       destination === 'table' ? { destination, table_name: `predictions.${name}` } : { destination, path: `${name}/` }
-    const jobId = await submit(service, churnJob({ output, config: { batch_size: 500 } }))
+    const jobId = await submit(service, churnJob({ query: UNHURRIED, output, config: { batch_size: 500 } }))
     await whenJob(service, jobId, 'in its middle', ({ progress }) => progress.processed_rows > ROWS / 10)
     await service.processes(victim)[0]?.kill('SIGKILL')
     const replacement = service.start(victim)

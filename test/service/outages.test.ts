@@ -14,7 +14,6 @@ import { ROLES } from '../../topics/workers.ts'
 import { whenFileEnds } from '../harness/file-end.ts'
 import {
   CHURN_FEATURES,
-  CUSTOMERS,
   churnJob,
   completed,
   failed,
@@ -22,6 +21,7 @@ import {
   seedCustomers,
   smallJob,
   submit,
+  UNHURRIED,
   whenJob,
 } from '../harness/jobs.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
@@ -74,7 +74,7 @@ async function restartKafka(): Promise<void> {
 
 function largeJob(name: string, input: JsonObject = {}): JsonObject {
   const output = { destination: 'table', table_name: `predictions.${name}` }
-  const job = churnJob({ query: CUSTOMERS, output, config: { batch_size: 250 } })
+  const job = churnJob({ query: UNHURRIED, output, config: { batch_size: 250 } })
   return { ...job, input: { ...job.input, ...input } }
 }
 

@@ -11,6 +11,7 @@ import {
   run,
   seedCustomers,
   submit,
+  UNHURRIED,
   whenJob,
 } from '../harness/jobs.ts'
 import { type JsonObject, type RoleProcess, type Service, startService } from '../harness/service.ts'
@@ -29,7 +30,7 @@ beforeAll(async () => {
 
 function keyedJob(table: string, parts: { query?: string; config?: JsonObject } = {}): JsonObject {
   const job = churnJob({
-    query: parts.query ?? CUSTOMERS,
+    query: parts.query ?? UNHURRIED,
     output: { destination: 'table', table_name: `predictions.${table}` },
     config: { batch_size: 250, ...parts.config },
   })
@@ -76,7 +77,8 @@ test('kill -9 of the reader costs no attempt', async () => {
 test('nor do two kills; rows that come and go meanwhile do not disturb the others', async () => {
   await service.query('CREATE TABLE moving AS SELECT * FROM customers')
   await service.query('CREATE UNIQUE INDEX ON moving (customer_id)')
-  const query = CUSTOMERS.replace('customers', 'moving')
+  await service.query('ANALYZE moving')
+  const query = UNHURRIED.replace('customers', 'moving')
   const jobId = await submit(service, keyedJob('twice', { query }))
   await killReader(jobId, ROWS / 10, async () => {
     // Behind and ahead of where the read stands: gone, and new.

@@ -7,7 +7,17 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { duckdb } from '../connectors/files/duckdb.ts'
 import { summaryOf } from '../connectors/files/s3-reader.ts'
-import { CHURN_FEATURES, churnJob, completed, registerModel, seedCustomers, submit, whenJob } from '../harness/jobs.ts'
+import {
+  CHURN_FEATURES,
+  CUSTOMERS,
+  churnJob,
+  completed,
+  registerModel,
+  seedCustomers,
+  submit,
+  UNHURRIED,
+  whenJob,
+} from '../harness/jobs.ts'
 import { objectsIn, openUploads, type S3Server, startS3 } from '../harness/s3.ts'
 import { type Service, startService } from '../harness/service.ts'
 
@@ -35,13 +45,13 @@ beforeAll(async () => {
   return s3.stop
 })
 
-const submitTo = (path: string, output: Record<string, unknown> = {}) =>
-  submit(service, churnJob({ output: { destination: 'parquet', path, ...output }, config: { batch_size: 500 } }))
+const submitTo = (path: string, output: Record<string, unknown> = {}, query = CUSTOMERS) =>
+  submit(service, churnJob({ query, output: { destination: 'parquet', path, ...output }, config: { batch_size: 500 } }))
 const names = async (prefix: string) => Object.keys(await objectsIn(s3.client, bucket, prefix))
 
 test('kill -9 of the sink in the middle of a job: every key is there exactly once, and nothing else', async () => {
   // Parts of about 100,000 rows: some are durable when the sink is killed, others are being uploaded.
-  const jobId = await submitTo(`s3://${bucket}/results/parquet/`, { target_file_mb: 1 })
+  const jobId = await submitTo(`s3://${bucket}/results/parquet/`, { target_file_mb: 1 }, UNHURRIED)
   await whenJob(service, jobId, 'partly durable', ({ progress }) => progress.written_rows > 0)
   await service.processes('sink')[0]?.kill('SIGKILL')
   const replacement = service.start('sink')
@@ -90,7 +100,7 @@ test('the results link into the store, without credentials and for a while', asy
 })
 
 test('a job that is cancelled leaves no object and no upload', async () => {
-  const jobId = await submitTo(`s3://${bucket}/results/cancelled/`, { target_file_mb: 1 })
+  const jobId = await submitTo(`s3://${bucket}/results/cancelled/`, { target_file_mb: 1 }, UNHURRIED)
   await whenJob(service, jobId, 'in its middle', ({ progress }) => progress.processed_rows > ROWS / 10)
   await service.request(`/api/v1/inference/batch/${jobId}/cancel`, { method: 'POST' })
   await whenJob(service, jobId, 'cancelled', ({ status }) => status === 'cancelled')
