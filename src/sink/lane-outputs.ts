@@ -8,7 +8,11 @@ export function outputsOf(job: JobSnapshot, kind: SinkKind): number[] {
   return job.outputs.flatMap(({ destination }, output) => (sinkKind(destination) === kind ? [output] : []))
 }
 
+/**
+ * Whether nothing of the attempt is left to be written. A job is `completing` when all lanes of all outputs are durable: what still
+ * comes of it is a copy (a scorer took over a lane and scored again), and its staging may be gone before its end is known.
+ */
 export function isOver(job: JobSnapshot, { views }: Pick<ProcessContext, 'views'>): boolean {
   const now = views.jobs.get(job.job_id)
-  return !now || isTerminal(now.status) || now.attempt !== job.attempt
+  return !now || isTerminal(now.status) || now.status === 'completing' || now.attempt !== job.attempt
 }

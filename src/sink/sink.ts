@@ -173,7 +173,7 @@ async function accept(record: LaneRecord, lane: Lane, state: LaneState, context:
   }
   const { header, failed } = parsed
   const job = await wantedJob(context.views, header)
-  if (!job || state.broken.has(keyOf(job))) return
+  if (!job || isOver(job, context) || state.broken.has(keyOf(job))) return
   for (const output of outputsOf(job, state.kind)) {
     const key = `${keyOf(job)}/${output}`
     await blame(job, async () => {
