@@ -84,8 +84,11 @@ function addAttribute(attributes: Map<string, OnnxAttribute>, reader: Reader): v
 }
 
 const FLOAT = 1
+/** A name and a few fields: the weights of a network are not even looked at. */
+const MAX_SCALAR_BYTES = 1_024
 
 function addScalar(scalars: Map<string, number>, reader: Reader): void {
+  if (reader.len > MAX_SCALAR_BYTES) return
   const tensor = { type: 0, name: '', floats: [] as number[], raw: new Uint8Array() as Uint8Array }
   eachField(reader, (field, of, wireType) => {
     if (field === 2) tensor.type = of.int32()

@@ -22,9 +22,10 @@ export interface Tree {
 /** What 11 and 20 bits of a node hold (kernel/walk.ts). */
 const MAX_FEATURES = 2 ** 11
 const MAX_NODES = 2 ** 20
-const LEAF = 'LEAF'
 /** Every row takes as many steps as the tree is deep: a tree that is a chain would be slow. */
 const MAX_DEPTH = 64
+
+const LEAF = 'LEAF'
 
 /**
  * The trees of an ensemble whose leaves give weights to `sums` sums: each leaf to all of them, or all leaves of a tree to the same

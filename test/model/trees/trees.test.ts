@@ -130,6 +130,12 @@ test('a model of something else, or of trees and something else, is left to the 
   expect((await both(abs)).trees).toBeNull()
 })
 
+test('a model whose bytes cannot be read again is left to the runtime', async () => {
+  const bytes = readFileSync(join(EXPORTED, 'xgboost-number.onnx'))
+  const { runtime } = await both(bytes)
+  expect(await openTrees(runtime, bytes.subarray(0, 1_000))).toBeNull()
+})
+
 test('a model is left to the runtime where one bit of one prediction differs', async () => {
   const bytes = readFileSync(join(EXPORTED, 'xgboost-number.onnx'))
   const { runtime, trees } = await both(bytes)
@@ -154,7 +160,7 @@ test('only what is asked for is computed, and nothing after the release', async 
   await expect(session.run(given)).rejects.toMatchObject({ code: 'session_released' })
 })
 
-test('the runtime is closed when the walk has taken over, and stays where it has not', async () => {
+test('a scorer walks trees, and has the runtime for everything else', async () => {
   const trees = await openScoringSession(readFileSync(join(EXPORTED, 'xgboost-3.onnx')), ['cpu'])
   onTestFinished(() => trees.release())
   // The runtime throws words of its own for a tensor of another width.
