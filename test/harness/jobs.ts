@@ -15,10 +15,12 @@ export const JOBS = '/api/v1/inference/batch'
 export const CUSTOMERS = 'SELECT customer_id, tenure, monthly_charges, total_charges FROM customers'
 
 /**
- * The same, of a table of 300,000 rows or so that take a second to come: whatever the machine makes of them, they are still
- * being read when the first of them are scored.
+ * The same, of `customers` with so many rows that take a second or more to come: whatever the machine makes of them, they are
+ * still being read when the first of them are scored.
  */
-export const UNHURRIED = `${CUSTOMERS} WHERE customer_id % 1000 > 0 OR pg_sleep(0.003) IS NOT NULL`
+export function unhurried(rows: number, seconds = 1): string {
+  return `${CUSTOMERS} WHERE customer_id % 1000 > 0 OR pg_sleep(${(seconds * 1_000) / rows}) IS NOT NULL`
+}
 
 /** Fills `customers` with ids 1 … rows and three features. */
 export async function seedCustomers({ query }: Service, rows: number, table = 'customers'): Promise<void> {

@@ -12,7 +12,7 @@ import {
   seedCustomers,
   statusOf,
   submit,
-  UNHURRIED,
+  unhurried,
   whenJob,
 } from '../harness/jobs.ts'
 import { type JsonObject, type RoleProcess, type Service, startService } from '../harness/service.ts'
@@ -38,7 +38,7 @@ const staged = (): Promise<JsonObject[]> =>
   service.query(`SELECT relname FROM pg_class WHERE relname LIKE 'stage%' AND relkind = 'r'`)
 
 test('a small job that is submitted while a large one runs finishes long before it', async () => {
-  const large = await submit(service, churnJob({ query: UNHURRIED, output: table('large') }))
+  const large = await submit(service, churnJob({ query: unhurried(LARGE, 3), output: table('large') }))
   await whenJob(service, large, 'running', ({ progress }) => progress.processed_rows > 0)
   const small = await submit(
     service,
@@ -114,7 +114,7 @@ test.each(['table', 'parquet', 'csv'])(
   'cancel while running (%s): all roles stop, nothing partial is visible',
   async (destination) => {
     const output = destination === 'table' ? table('cut_short') : { destination, path: `cut-short-${destination}/` }
-    const jobId = await submit(service, churnJob({ query: UNHURRIED, output }))
+    const jobId = await submit(service, churnJob({ query: unhurried(LARGE, 3), output }))
     await whenJob(service, jobId, 'running', ({ progress }) => progress.processed_rows > 0)
     const { status, body } = await cancel(jobId)
     expect([status, body.status]).toEqual([200, 'cancelled'])

@@ -10,7 +10,7 @@ import {
   registerModel,
   seedCustomers,
   submit,
-  UNHURRIED,
+  unhurried,
   whenJob,
 } from '../harness/jobs.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
@@ -32,7 +32,7 @@ describe.each(DESTINATIONS)('%s', (destination) => {
     const name = `${destination}_${victim}`
     const output =
       destination === 'table' ? { destination, table_name: `predictions.${name}` } : { destination, path: `${name}/` }
-    const jobId = await submit(service, churnJob({ query: UNHURRIED, output, config: { batch_size: 500 } }))
+    const jobId = await submit(service, churnJob({ query: unhurried(ROWS), output, config: { batch_size: 500 } }))
     await whenJob(service, jobId, 'in its middle', ({ progress }) => progress.processed_rows > ROWS / 10)
     await service.processes(victim)[0]?.kill('SIGKILL')
     const replacement = service.start(victim)

@@ -12,7 +12,7 @@ import {
   run,
   seedCustomers,
   submit,
-  UNHURRIED,
+  unhurried,
   whenJob,
 } from '../harness/jobs.ts'
 import { startRegistry } from '../harness/registry.ts'
@@ -65,7 +65,7 @@ test('every prediction is a record, in Avro where there is a registry', async ()
 
 test.each(['sink', 'reader'] as const)('every key exactly once after kill -9 of the %s', async (role) => {
   const name = topic(`killed-${role}`)
-  const jobId = await submit(service, kafkaJob({ topic: name, format: 'json' }, UNHURRIED))
+  const jobId = await submit(service, kafkaJob({ topic: name, format: 'json' }, unhurried(ROWS)))
   await whenJob(service, jobId, 'in its middle', ({ progress }) => progress.written_rows > ROWS / 10)
   await service.processes(role)[0]?.kill('SIGKILL')
   const replacement = service.start(role)
@@ -78,7 +78,7 @@ test.each(['sink', 'reader'] as const)('every key exactly once after kill -9 of 
 test('without a key column, a reader that dies when rows are out fails the job, and no row is there twice', async () => {
   const name = topic('keyless')
   const keyed = kafkaJob({ topic: name, format: 'json' })
-  const jobId = await submit(service, { ...keyed, input: { source: 'sql', query: UNHURRIED } })
+  const jobId = await submit(service, { ...keyed, input: { source: 'sql', query: unhurried(ROWS) } })
   await whenJob(service, jobId, 'partly published', ({ progress }) => progress.written_rows > 0)
   await service.processes('reader')[0]?.kill('SIGKILL')
   const replacement = service.start('reader')

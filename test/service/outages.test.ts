@@ -21,7 +21,7 @@ import {
   seedCustomers,
   smallJob,
   submit,
-  UNHURRIED,
+  unhurried,
   whenJob,
 } from '../harness/jobs.ts'
 import { type JsonObject, type Service, startService } from '../harness/service.ts'
@@ -74,7 +74,7 @@ async function restartKafka(): Promise<void> {
 
 function largeJob(name: string, input: JsonObject = {}): JsonObject {
   const output = { destination: 'table', table_name: `predictions.${name}` }
-  const job = churnJob({ query: UNHURRIED, output, config: { batch_size: 250 } })
+  const job = churnJob({ query: unhurried(ROWS), output, config: { batch_size: 250 } })
   return { ...job, input: { ...job.input, ...input } }
 }
 

@@ -16,6 +16,7 @@ import {
   seedCustomers,
   smallJob,
   submit,
+  unhurried,
   whenJob,
 } from '../harness/jobs.ts'
 import { kafkaBrokers } from '../harness/servers.ts'
@@ -199,8 +200,8 @@ describe('following a job', () => {
 
   test('events: states in order, progress that never goes back, the final state last, then the stream ends', async () => {
     const job = churnJob({
-      // A second and more to read: there is some progress to be told.
-      query: `${CUSTOMERS} WHERE customer_id % 1000 > 0 OR pg_sleep(0.01) IS NOT NULL`,
+      // Slow enough that there is some progress to be told.
+      query: unhurried(ROWS),
       output: { destination: 'table', table_name: 'predictions.followed' },
       config: { batch_size: 100, parallelism: 1 },
     })

@@ -11,7 +11,7 @@ import {
   run,
   seedCustomers,
   submit,
-  UNHURRIED,
+  unhurried,
   whenJob,
 } from '../harness/jobs.ts'
 import { type JsonObject, type RoleProcess, type Service, startService } from '../harness/service.ts'
@@ -30,7 +30,7 @@ beforeAll(async () => {
 
 function keyedJob(table: string, parts: { query?: string; config?: JsonObject } = {}): JsonObject {
   const job = churnJob({
-    query: parts.query ?? UNHURRIED,
+    query: parts.query ?? unhurried(ROWS),
     output: { destination: 'table', table_name: `predictions.${table}` },
     config: { batch_size: 250, ...parts.config },
   })
@@ -78,7 +78,7 @@ test('nor do two kills; rows that come and go meanwhile do not disturb the other
   await service.query('CREATE TABLE moving AS SELECT * FROM customers')
   await service.query('CREATE UNIQUE INDEX ON moving (customer_id)')
   await service.query('ANALYZE moving')
-  const query = UNHURRIED.replace('customers', 'moving')
+  const query = unhurried(ROWS).replace('customers', 'moving')
   const jobId = await submit(service, keyedJob('twice', { query }))
   await killReader(jobId, ROWS / 10, async () => {
     // Behind and ahead of where the read stands: gone, and new.

@@ -15,7 +15,7 @@ import {
   registerModel,
   seedCustomers,
   submit,
-  UNHURRIED,
+  unhurried,
   whenJob,
 } from '../harness/jobs.ts'
 import { objectsIn, openUploads, type S3Server, startS3 } from '../harness/s3.ts'
@@ -51,7 +51,7 @@ const names = async (prefix: string) => Object.keys(await objectsIn(s3.client, b
 
 test('kill -9 of the sink in the middle of a job: every key is there exactly once, and nothing else', async () => {
   // Parts of about 100,000 rows: some are durable when the sink is killed, others are being uploaded.
-  const jobId = await submitTo(`s3://${bucket}/results/parquet/`, { target_file_mb: 1 }, UNHURRIED)
+  const jobId = await submitTo(`s3://${bucket}/results/parquet/`, { target_file_mb: 1 }, unhurried(ROWS, 2))
   await whenJob(service, jobId, 'partly durable', ({ progress }) => progress.written_rows > 0)
   await service.processes('sink')[0]?.kill('SIGKILL')
   const replacement = service.start('sink')
@@ -100,7 +100,7 @@ test('the results link into the store, without credentials and for a while', asy
 })
 
 test('a job that is cancelled leaves no object and no upload', async () => {
-  const jobId = await submitTo(`s3://${bucket}/results/cancelled/`, { target_file_mb: 1 }, UNHURRIED)
+  const jobId = await submitTo(`s3://${bucket}/results/cancelled/`, { target_file_mb: 1 }, unhurried(ROWS, 2))
   await whenJob(service, jobId, 'in its middle', ({ progress }) => progress.processed_rows > ROWS / 10)
   await service.request(`/api/v1/inference/batch/${jobId}/cancel`, { method: 'POST' })
   await whenJob(service, jobId, 'cancelled', ({ status }) => status === 'cancelled')
