@@ -53,13 +53,14 @@ async function bench(): Promise<void> {
 
 /** Has a large job to Parquet run at any time until it is stopped, one after the other. */
 function keepRunning(service: BenchService): { readonly jobs: number; stop(): Promise<void> } {
-  const query = `SELECT c.customer_id, c.tenure, c.monthly_charges, c.total_charges FROM customers c, generate_series(1, ${Math.ceil(BESIDE / ROWS)})`
+  const times = Math.ceil(BESIDE / ROWS)
+  const query = `SELECT c.customer_id, c.tenure, c.monthly_charges, c.total_charges FROM customers c, generate_series(1, ${times})`
   const state = { jobs: 0, stopped: false }
   const done = (async () => {
     while (!state.stopped) {
       const jobId = await service.submit({ destination: 'parquet', path: 'beside', mode: 'overwrite' }, query)
       state.jobs++
-      await service.ended(jobId)
+      await service.finished(jobId, times * ROWS)
     }
   })()
   return {

@@ -15,10 +15,8 @@ export interface BenchService extends Pick<WholeService, 'url' | 'databaseUrl' |
   run(label: string, output: object, input?: object): Promise<Measured>
   /** Submits a job over all rows, or over those of another query, and gives its id. */
   submit(output: object, query?: string): Promise<string>
-  /** Whatever the job ends as. */
-  ended(jobId: string): Promise<void>
-  /** Waits for the job's end. Throws when it does not complete with every row. */
-  finished(jobId: string): Promise<Answer>
+  /** Waits for the job's end. Throws when it does not complete with all these rows, by default those of the table. */
+  finished(jobId: string, all?: number): Promise<Answer>
   /** Runs a job over all rows: from the request until its end is heard of, in ms since 1970. Throws when it does not complete. */
   time(output: object): Promise<{ readonly jobId: string; readonly from: number; readonly to: number }>
 }
@@ -55,14 +53,14 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     return jobId
   }
 
-  async function finished(jobId: string): Promise<Answer> {
+  async function finished(jobId: string, all?: number): Promise<Answer> {
     await service.ended(jobId)
-    return completed(jobId)
+    return completed(jobId, all)
   }
 
-  async function completed(jobId: string): Promise<Answer> {
+  async function completed(jobId: string, all = rows): Promise<Answer> {
     const job = await call('GET', `/api/v1/inference/batch/${jobId}`)
-    if (job.status !== 'completed' || job.progress.written_rows !== rows)
+    if (job.status !== 'completed' || job.progress.written_rows !== all)
       throw new Error(`job ${jobId}: ${JSON.stringify(job)}`)
     return job
   }
@@ -106,7 +104,6 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     brokers,
     pids,
     submit: (output, query) => submit(output, query === undefined ? {} : { query }),
-    ended: service.ended,
     finished,
     run,
     time,
