@@ -83,7 +83,8 @@ class Scoreline:
         if hashlib.sha256(content).hexdigest() != file["sha256"]:
             raise ValueError(f"{file['name']} is not what the manifest says")
         if form == "parquet":
-            return pandas.read_parquet(io.BytesIO(content))
+            # In this thread: one of Arrow's that still holds the buffer when Python ends aborts the process (apache/arrow#34314).
+            return pandas.read_parquet(io.BytesIO(content), use_threads=False, pre_buffer=False)
         return pandas.read_csv(io.BytesIO(content), compression="gzip" if file["name"].endswith(".gz") else None)
 
     def call(self, method, path, headers=None, **options):
