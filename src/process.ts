@@ -76,7 +76,7 @@ export async function runRole(
   const [producer, views] = await Promise.all([openProducer(client), Views.open(client, TAILED[role], onFatal)])
   // Before anything else is written: nobody meets a record that he cannot look up.
   await publishSchemas(producer)
-  const ledger = new LedgerWriter(producer, onFatal)
+  const ledger = new LedgerWriter(producer, (jobId) => views.isFinished(jobId), onFatal)
   const activity = new Activity()
   const running = await start({ config, log, workerId, client, producer, ledger, activity, views, connectors, onFatal })
   const heartbeat = await startHeartbeat(producer, {

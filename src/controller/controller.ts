@@ -29,6 +29,11 @@ import { type CommandAccess, takeCommands } from './take-commands.ts'
 const GROUP = 'controller'
 /** How often counts are written into the snapshots, and deadlines looked at. */
 const TICK_MS = 1_000
+/**
+ * How long new jobs are held back for their outputs to be prepared: most are by then, and a job's first three states go out as one
+ * transaction, of which each costs every process that follows the jobs a fetch.
+ */
+const PREPARED_MS = 20
 
 export async function startController(context: ProcessContext): Promise<RunningRole> {
   const { registryUrl, commandKeys, apiKeys, apiKeysFile } = context.config
@@ -95,14 +100,18 @@ async function runPartition(
       // 2. Decide.
       const outgoing = takeCommands(incoming, lane, { book, schedules }, access, at)
       // A look at the webhooks costs something for each that waits: only when one may have become due.
-      const mayTell = ticked || outcomes.length > 0
-      for (const { jobId, event } of outcomes.splice(0)) {
-        if (event?.type === 'webhook-tried') deliveries.settled(jobId)
-        else duties.settled(jobId)
-        if (event?.type === 'swept') book.forget(jobId)
-        else if (event && book.apply(jobId, event) && event.type === 'prepared')
-          outgoing.push(readTask(book.get(jobId) as JobSnapshot, partition))
+      let mayTell = ticked
+      const takeOutcomes = (): void => {
+        if (outcomes.length) mayTell = true
+        for (const { jobId, event } of outcomes.splice(0)) {
+          if (event?.type === 'webhook-tried') deliveries.settled(jobId)
+          else duties.settled(jobId)
+          if (event?.type === 'swept') book.forget(jobId)
+          else if (event && book.apply(jobId, event) && event.type === 'prepared')
+            outgoing.push(readTask(book.get(jobId) as JobSnapshot, partition))
+        }
       }
+      takeOutcomes()
       if (ticked) for (const job of book.active()) touched.add(job.job_id)
       for (const jobId of touched) book.ledger(jobId, views.progressOf(jobId), ticked, at)
       touched.clear()
@@ -120,15 +129,15 @@ async function runPartition(
       const outlived = ticked ? book.outlived(at) : []
       ticked = false
       book.admit(views.activeJobs(), at, live)
+      // A first attempt may be prepared before it is known that this controller may write: whoever may would prepare the same, and
+      // nothing of it counts until it is written down.
+      if (await duties.startAll(firstPrepares(book.due()), 'prepare', PREPARED_MS)) takeOutcomes()
       // 3. Write it down, all or nothing.
       const changes = book.takeChanges()
       outgoing.push(...changes.flatMap((job) => jobRecords(job, partition, views.slotsOf(job.job_id))))
       outgoing.push(...book.takeForgotten().flatMap((jobId) => tombstones(jobId, partition, views.slotsOf(jobId))))
       outgoing.push(...schedules.takeWrites().map((write) => scheduleRecord(write, partition)))
-      for (const job of changes) duties.changed(job)
-      // A first attempt may be prepared before it is known that this controller may write: whoever may would prepare the same, and
-      // nothing of it counts until it is written down.
-      for (const job of book.due()) if (duty(job) === 'prepare' && job.attempt === 1) duties.start(job, 'prepare')
+      for (const { job_id } of changes) duties.changed(job_id, book.get(job_id))
       const last = incoming.at(-1)?.record
       if (outgoing.length || last) {
         const consumed = last
@@ -150,6 +159,10 @@ async function runPartition(
     await Promise.all([duties.stop(), deliveries.stop()])
     await writer.close()
   }
+}
+
+function firstPrepares(due: readonly JobSnapshot[]): JobSnapshot[] {
+  return due.filter((job) => job.attempt === 1 && duty(job) === 'prepare')
 }
 
 /** The records that a job's new state stands for. */

@@ -1,5 +1,6 @@
 // The controller's duties that touch the outside world: plan a direct command's job, prepare its output, make the result
 // visible, clean up. Each runs beside the main loop, at most one for each job, and ends as an event for the job.
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { ConnectorError, type SinkJob, type SinkResult } from '../../connectors/connector.ts'
 import type { JobSnapshot } from '../../topics/jobs.ts'
@@ -60,16 +61,30 @@ export class Duties {
     this.#log = log
   }
 
-  /** Starts a duty unless one is under way for the job, or its outcome is not taken yet: then it is still due after that. */
-  start(job: JobSnapshot, duty: Work): void {
-    if (this.#running.has(job.job_id)) return
-    if (duty === 'sweep' && (this.#unswept.get(job.job_id)?.notBefore ?? 0) > Date.now()) return
+  /** Starts the duty of jobs for which none is under way, and waits a moment for all of these. Whether there were any. */
+  async startAll(jobs: readonly JobSnapshot[], duty: Work, waitMs: number): Promise<boolean> {
+    const started = jobs.flatMap((job) => this.start(job, duty) ?? [])
+    if (!started.length) return false
+    const waited = new AbortController()
+    await Promise.race([Promise.all(started), pause(waitMs, undefined, { signal: waited.signal }).catch(() => {})])
+    waited.abort()
+    return true
+  }
+
+  /**
+   * Starts a duty unless one is under way for the job, or its outcome is not taken yet: then it is still due after that. Resolves
+   * when the outcome of what was started has been reported.
+   */
+  start(job: JobSnapshot, duty: Work): Promise<void> | null {
+    if (this.#running.has(job.job_id)) return null
+    if (duty === 'sweep' && (this.#unswept.get(job.job_id)?.notBefore ?? 0) > Date.now()) return null
     const stop = new AbortController()
     const done = this.#run(job, duty, AbortSignal.any([this.#stop.signal, stop.signal])).then((event) => {
       if (event?.type === 'swept') this.#unswept.delete(job.job_id)
       this.#report({ jobId: job.job_id, event })
     })
     this.#running.set(job.job_id, { duty, done, stop })
+    return done
   }
 
   /**
@@ -80,10 +95,10 @@ export class Duties {
     this.#running.delete(jobId)
   }
 
-  /** The job has a new state: what is under way for it and not its duty any more is not tried again. */
-  changed(job: JobSnapshot): void {
-    const running = this.#running.get(job.job_id)
-    if (running && running.duty !== 'sweep' && running.duty !== duty(job)) running.stop.abort()
+  /** The job has a new state (undefined: it is gone): what is under way for it and not its duty any more is not tried again. */
+  changed(jobId: string, job: JobSnapshot | undefined): void {
+    const running = this.#running.get(jobId)
+    if (running && running.duty !== 'sweep' && running.duty !== (job ? duty(job) : null)) running.stop.abort()
   }
 
   /** Waits for what is under way, without trying anything again. */

@@ -35,31 +35,53 @@ const PAUSE_MS = 1_000
 /** One for each process. */
 export class LedgerWriter {
   readonly #producer: RecordProducer
+  readonly #isOver: (jobId: string) => boolean
   readonly #onError: (error: Error) => void
-  #gathered = new Map<string, ProgressEntry>()
+  readonly #gathered = new Map<string, ProgressEntry>()
+  /** Keys of what has gathered and somebody waits for. */
+  readonly #awaited = new Set<string>()
   #timer: NodeJS.Timeout | undefined
+  /** The timer is for what nobody waits for. */
+  #late = false
   #gatherMs = FIRST_GATHER_MS
   #flushedAt = 0
   /** Sends follow each other, so an older total never comes after a newer one. */
   #sent: Promise<void> = Promise.resolve()
 
-  constructor(producer: RecordProducer, onError: (error: Error) => void) {
+  /** What is gathered of a job when it `isOver` is left out: its ledger is read no more. */
+  constructor(producer: RecordProducer, isOver: (jobId: string) => boolean, onError: (error: Error) => void) {
     this.#producer = producer
+    this.#isOver = isOver
     this.#onError = onError
   }
 
   /** Writes the entry within a moment. */
   soon(entry: ProgressEntry): void {
-    this.#gathered.set(progressKey(entry), entry)
-    if (this.#timer) return
+    const key = progressKey(entry)
+    this.#gathered.set(key, entry)
+    this.#awaited.add(key)
+    if (this.#timer && !this.#late) return
     if (Date.now() - this.#flushedAt > PAUSE_MS) this.#gatherMs = FIRST_GATHER_MS
     this.#start()
+  }
+
+  /**
+   * Writes the entry, for which nobody waits, with whatever goes out next, or alone in the end. Small jobs are over by then: three
+   * processes need not take in at that very moment what tells nothing new.
+   */
+  later(entry: ProgressEntry): void {
+    const key = progressKey(entry)
+    this.#gathered.set(key, entry)
+    this.#awaited.delete(key)
+    if (this.#timer && (this.#late || this.#awaited.size)) return
+    this.#startTimer(GATHER_MS)
+    this.#late = true
   }
 
   /** Somebody waits for what is reported next: it gathers as after a pause. */
   hurry(): void {
     this.#gatherMs = FIRST_GATHER_MS
-    if (this.#timer) this.#start()
+    if (this.#timer && !this.#late) this.#start()
   }
 
   /** Writes the entry, and what has gathered; resolves when it is replicated. */
@@ -74,19 +96,25 @@ export class LedgerWriter {
   }
 
   #start(): void {
+    this.#startTimer(this.#gatherMs)
+    this.#late = false
+    this.#gatherMs = Math.min(GATHER_MS, this.#gatherMs * 2)
+  }
+
+  #startTimer(ms: number): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       this.#flush().catch(this.#onError)
-    }, this.#gatherMs)
-    this.#gatherMs = Math.min(GATHER_MS, this.#gatherMs * 2)
+    }, ms)
   }
 
   #flush(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#flushedAt = Date.now()
-    const records = [...this.#gathered.values()].map(ledgerRecord)
-    this.#gathered = new Map()
+    const records = [...this.#gathered.values()].filter(({ job_id }) => !this.#isOver(job_id)).map(ledgerRecord)
+    this.#gathered.clear()
+    this.#awaited.clear()
     if (records.length) this.#sent = this.#sent.then(() => this.#producer.send(records))
     return this.#sent
   }
@@ -136,9 +164,9 @@ export class Ledger {
     this.#writer.soon({ ...this.#entry(totals, false, null), sent })
   }
 
-  /** The lane is complete, which nobody waits for: told within a moment. */
-  doneSoon(totals: LedgerTotals): void {
-    this.#writer.soon(this.#entry(totals, true, null))
+  /** The lane is complete, which nobody waits for. */
+  doneLater(totals: LedgerTotals): void {
+    this.#writer.later(this.#entry(totals, true, null))
   }
 
   /** The lane (or the query) is complete. */

@@ -85,6 +85,12 @@ export class Views {
     return this.#active.values()
   }
 
+  /** Whether the job is known to have ended. */
+  isFinished(jobId: string): boolean {
+    const job = this.jobs.get(jobId)
+    return job !== undefined && isTerminal(job.status)
+  }
+
   /** Where in its partition of jobs.v1 the job's snapshot is; -1 if there is none. */
   offsetOf(jobId: string): bigint {
     return this.#offsets.get(jobId) ?? -1n

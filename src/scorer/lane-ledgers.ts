@@ -71,7 +71,7 @@ export class LaneLedgers {
       account.totals = { ...account.totals, offset }
       if (account.failed) continue
       if (account.ended) {
-        account.ledger.doneSoon(account.totals)
+        account.ledger.doneLater(account.totals)
         this.#accounts.delete(key)
       } else if (account.changed) {
         account.ledger.report(account.totals)

@@ -170,7 +170,7 @@ test('what is not the job’s duty any more is not tried again', async () => {
   // Of this database: other test files wait for locks in theirs.
   const waiting = `FROM pg_locks JOIN pg_database ON oid = database WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted`
   await expect.poll(async () => (await database.query(`SELECT ${waiting}`)).rowCount).toBe(1)
-  duties.changed({ ...job, status: 'cancelled' })
+  duties.changed(job.job_id, { ...job, status: 'cancelled' })
   await database.query(`SELECT pg_terminate_backend(pid) ${waiting}`)
   expect(await given).toBeNull()
   await database.query('SELECT pg_advisory_unlock_all()')

@@ -4,16 +4,19 @@ import { Ledger, LedgerWriter, NO_TOTALS } from '../../src/kafka/ledger.ts'
 import { running } from '../job/snapshots.ts'
 
 let sent: number[]
+let over: Set<string>
 let writer: LedgerWriter
 
 beforeEach(() => {
   vi.useFakeTimers()
   sent = []
+  over = new Set()
   const producer = {
     send: async (records: readonly unknown[]) => void sent.push(records.length),
     close: async () => {},
   }
-  writer = new LedgerWriter(producer, (error) => {
+  const isOver = (jobId: string) => over.has(jobId)
+  writer = new LedgerWriter(producer, isOver, (error) => {
     throw error
   })
 })
@@ -60,4 +63,34 @@ test('the first chunks of another job are told at once, though the one before is
   next.report(totals(2))
   await vi.advanceTimersByTimeAsync(20)
   expect(sent).toEqual([2, 1])
+})
+
+test('that a lane is scored to its end is told last, or with what somebody waits for', async () => {
+  const [one, other] = [ledger('one', 'score', 0), ledger('one', 'score', 1)]
+  one.report(totals(1))
+  one.doneLater(totals(1))
+  await vi.advanceTimersByTimeAsync(199)
+  expect(sent).toEqual([])
+  await vi.advanceTimersByTimeAsync(1)
+  expect(sent).toEqual([1])
+  await vi.advanceTimersByTimeAsync(5_000)
+  one.doneLater(totals(1))
+  other.report(totals(1))
+  await vi.advanceTimersByTimeAsync(10)
+  expect(sent).toEqual([1, 2])
+  other.report(totals(2))
+  one.doneLater(totals(1))
+  await vi.advanceTimersByTimeAsync(20)
+  expect(sent).toEqual([1, 2, 2])
+})
+
+test('of a job that is over nothing is told any more', async () => {
+  ledger('one', 'score').doneLater(totals(1))
+  ledger('other', 'score').doneLater(totals(1))
+  over.add('one')
+  await vi.advanceTimersByTimeAsync(200)
+  expect(sent).toEqual([1])
+  ledger('one', 'score').doneLater(totals(1))
+  await vi.advanceTimersByTimeAsync(200)
+  expect(sent).toEqual([1])
 })

@@ -46,7 +46,7 @@ beforeAll(async () => {
   tail = made.mock.results[0]?.value
   made.mockRestore()
   const connectors = openConnectors(connectorSettings({ connections: { warehouse: await freshDatabase('reader') } }))
-  const ledger = new LedgerWriter(producer, onFatal)
+  const ledger = new LedgerWriter(producer, (jobId) => views.isFinished(jobId), onFatal)
   const context: ProcessContext = {
     config,
     log,

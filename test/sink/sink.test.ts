@@ -40,7 +40,7 @@ beforeEach(async () => {
   const producer = await openProducer(client)
   const connectors = openConnectors(connectorSettings({ outputRoots: [`file://${root}/`] }))
   const views = await Views.open(client, ['jobs', 'progress'], onFatal)
-  const ledger = new LedgerWriter(producer, onFatal)
+  const ledger = new LedgerWriter(producer, (jobId) => views.isFinished(jobId), onFatal)
   const activity = new Activity()
   context = { config, log, workerId: 'sink-2', client, producer, ledger, activity, views, connectors, onFatal }
   warned.mockClear()

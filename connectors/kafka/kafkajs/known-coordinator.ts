@@ -1,6 +1,7 @@
-// A transaction's coordinator is asked for once, and again when it does not do what it is asked. kafkajs asks before each step of
-// each transaction: two of its five requests, and as many round trips, on the way of every job's every state. One that has just
-// become the coordinator is waited for: kafkajs does so for some steps, and fails the commit.
+// A transaction's coordinator is asked for once, and again when it does not do what it is asked; so is that of the group whose offsets
+// are in the transaction. kafkajs asks before each step of each transaction: three of its seven requests, and as many round trips, on
+// the way of every job's states. One that has just become the coordinator is waited for: kafkajs does so for some steps, and fails the
+// commit.
 import { setTimeout as pause } from 'node:timers/promises'
 
 /** What of kafkajs' broker its transactions use of a coordinator. */
@@ -10,6 +11,8 @@ export interface TransactionCoordinator {
   addPartitionsToTxn(request: object): Promise<unknown>
   addOffsetsToTxn(request: object): Promise<unknown>
   endTxn(request: object): Promise<unknown>
+  /** Of the group's coordinator. */
+  txnOffsetCommit(request: object): Promise<unknown>
 }
 
 interface CoordinatorOf {
@@ -22,7 +25,8 @@ export interface CoordinatorPrototype {
   findGroupCoordinator(of: CoordinatorOf): Promise<TransactionCoordinator>
 }
 
-/** As the protocol numbers them; 0 is a consumer group's. */
+/** As the protocol numbers them. */
+const GROUP = 0
 const TRANSACTION = 1
 /** Whoever is asked for another coordinator's transaction has done nothing. */
 const NOT_COORDINATOR = 'NOT_COORDINATOR_FOR_GROUP'
@@ -40,18 +44,20 @@ export function rememberCoordinators(cluster: CoordinatorPrototype): void {
   const known = new WeakMap<CoordinatorPrototype, Map<string, TransactionCoordinator>>()
 
   cluster.findGroupCoordinator = async function (of: CoordinatorOf): Promise<TransactionCoordinator> {
-    if (of.coordinatorType !== TRANSACTION) return findGroupCoordinator.call(this, of)
+    // Who has no transactions is a member of its group, and asks when it joins.
+    if (of.coordinatorType !== TRANSACTION && !known.has(this)) return findGroupCoordinator.call(this, of)
     const mine = known.get(this) ?? new Map<string, TransactionCoordinator>()
     known.set(this, mine)
-    const kept = mine.get(of.groupId)
+    const name = `${of.coordinatorType ?? GROUP}/${of.groupId}`
+    const kept = mine.get(name)
     if (kept?.isConnected()) return kept
     const broker = await findGroupCoordinator.call(this, of)
     const forgetful = forgottenAtFailure(
       broker,
-      () => mine.delete(of.groupId),
+      () => mine.delete(name),
       () => findGroupCoordinator.call(this, of),
     )
-    mine.set(of.groupId, forgetful)
+    mine.set(name, forgetful)
     return forgetful
   }
 }
@@ -84,5 +90,6 @@ function forgottenAtFailure(
     addPartitionsToTxn: step('addPartitionsToTxn'),
     addOffsetsToTxn: step('addOffsetsToTxn'),
     endTxn: step('endTxn'),
+    txnOffsetCommit: step('txnOffsetCommit'),
   }
 }

@@ -30,6 +30,7 @@ function cluster(): CoordinatorPrototype {
         addPartitionsToTxn: step('partitions'),
         addOffsetsToTxn: step('offsets'),
         endTxn: step('end'),
+        txnOffsetCommit: step('commit'),
       }
     }
   }
@@ -59,7 +60,23 @@ test('it is asked for once, by each producer and transactional id', async () => 
   expect(asked).toHaveLength(3)
 })
 
-test('a consumer group’s is asked for each time', async () => {
+test('that of the group whose offsets are in the transactions is asked for once too', async () => {
+  const one = cluster()
+  const group = { groupId: 'controller', coordinatorType: 0 }
+  const consume = async () => {
+    await (await one.findGroupCoordinator(TRANSACTION)).addOffsetsToTxn({})
+    await (await one.findGroupCoordinator(group)).txnOffsetCommit({})
+  }
+  await consume()
+  await consume()
+  expect(steps).toEqual(['offsets 1', 'commit 2', 'offsets 1', 'commit 2'])
+  failures = ['', 'NOT_COORDINATOR_FOR_GROUP']
+  await consume()
+  await consume()
+  expect(steps.slice(4)).toEqual(['offsets 1', 'commit 2', 'commit 3', 'offsets 1', 'commit 4'])
+})
+
+test('a consumer group’s is asked for each time it is joined', async () => {
   const one = cluster()
   for (const of of [{ groupId: 'sink' }, { groupId: 'sink', coordinatorType: 0 }]) await one.findGroupCoordinator(of)
   expect(asked).toHaveLength(2)
