@@ -9,7 +9,7 @@ import { basename, dirname, join } from 'node:path'
 const STALE_MS = 10_000
 const LOOK_EVERY_MS = 10
 
-/** Whether the file had the expected bytes (null: was not there) and is now the one that `write` puts at the path that it is given. */
+/** Whether the file had the expected bytes (null: was not there) and is now the one that `write` makes at the path that it is given. */
 export async function replaceLocked(
   path: string,
   expected: Uint8Array | null,
@@ -18,17 +18,20 @@ export async function replaceLocked(
   const lock = join(dirname(path), `.${basename(path)}.lock`)
   const name = randomBytes(6).toString('hex')
   const own = await mkdtemp(join(dirname(path), `.${basename(path)}.`))
+  let replaced = false
   try {
     await write(join(own, name))
     await takeLock(lock, own)
     const there = await unlessMissing(readFile(path))
     const isExpected = there === null || expected === null ? there === expected : there.equals(expected)
     // Nothing to move: the lock was broken meanwhile.
-    return isExpected && (await unlessMissing(rename(join(lock, name), path).then(() => true))) === true
+    replaced = isExpected && (await unlessMissing(rename(join(lock, name), path).then(() => true))) === true
+    return replaced
   } finally {
-    await unlessMissing(unlink(join(lock, name)))
+    if (!replaced) await unlessMissing(unlink(join(lock, name)))
     await rmdir(lock).catch(unlessGoneOrTaken)
-    await rm(own, { recursive: true, force: true })
+    // It is the lock, or was never made one.
+    if (!replaced) await rm(own, { recursive: true, force: true })
   }
 }
 

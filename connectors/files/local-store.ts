@@ -69,8 +69,19 @@ async function putWhole(path: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** For a path that nobody else looks at yet: there is nothing to rename, and no name to keep. */
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(path, 'wx')
+  try {
+    await handle.writeFile(bytes)
+    await handle.datasync()
+  } finally {
+    await handle.close()
+  }
+}
+
 async function replaceWhole(path: string, expected: Uint8Array | null, bytes: Uint8Array): Promise<boolean> {
-  if (!(await replaceLocked(path, expected, (next) => putWhole(next, bytes)))) return false
+  if (!(await replaceLocked(path, expected, (next) => writeNew(next, bytes)))) return false
   await syncDirectory(dirname(path))
   return true
 }

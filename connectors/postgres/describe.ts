@@ -93,18 +93,42 @@ const TYPES_SQL = `
 SELECT format_type(t.oid, f.typmod) AS sql_type, t.typtype = 'e' OR t.typname = 'citext' AS textual
 FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS f (oid, typmod, i) JOIN pg_type t USING (oid) ORDER BY f.i`
 
+interface TypeName {
+  readonly sql_type: string
+  readonly textual: boolean
+}
+
+/** From here on OIDs are those of types that somebody has made, may change and drop. Source: PostgreSQL, `FirstNormalObjectId`. */
+const FIRST_MADE_OID = 16_384
+/** Built-in types by `oid/typmod`, which are the same in every database: asking costs a round trip on each job's way. */
+const builtIn = new Map<string, TypeName>()
+
 async function describeFields(client: pg.ClientBase, sql: string): Promise<DescribedField[]> {
   const fields = await describeStatement(client, sql)
-  const oids = fields.map((field) => field.dataTypeID)
-  const typmods = fields.map((field) => field.dataTypeModifier)
-  const { rows } = await client.query<{ sql_type: string; textual: boolean }>(TYPES_SQL, [oids, typmods])
+  const names = await typeNames(client, fields)
   return fields.map((field, i) => ({
     name: field.name,
     typeOid: field.dataTypeID,
     typmod: field.dataTypeModifier,
-    sqlType: rows[i]?.sql_type ?? `type ${field.dataTypeID}`,
-    textual: rows[i]?.textual ?? false,
+    sqlType: names[i]?.sql_type ?? `type ${field.dataTypeID}`,
+    textual: names[i]?.textual ?? false,
   }))
+}
+
+async function typeNames(
+  client: pg.ClientBase,
+  fields: readonly pg.FieldDef[],
+): Promise<readonly (TypeName | undefined)[]> {
+  const keys = fields.map(({ dataTypeID, dataTypeModifier }) => `${dataTypeID}/${dataTypeModifier}`)
+  if (keys.every((key) => builtIn.has(key))) return keys.map((key) => builtIn.get(key))
+  const oids = fields.map((field) => field.dataTypeID)
+  const typmods = fields.map((field) => field.dataTypeModifier)
+  const { rows } = await client.query<TypeName>(TYPES_SQL, [oids, typmods])
+  // Of a type that was dropped meanwhile there is no row, and then the places do not tell.
+  if (rows.length === fields.length)
+    for (const [i, { dataTypeID }] of fields.entries())
+      if (dataTypeID < FIRST_MADE_OID) builtIn.set(keys[i] as string, rows[i] as TypeName)
+  return rows
 }
 
 /**

@@ -15,6 +15,20 @@ export async function wantedJob(views: Views, id: Pick<ChunkId, 'jobId' | 'attem
   return newer && !isTerminal(newer.status) && newer.attempt === id.attempt ? newer : null
 }
 
+/** Resolves when the job is known, or after so long: for what was written together with its snapshot, and may have come before it. */
+export async function knownWithin({ jobs, changes }: Views, jobId: string, ms: number): Promise<void> {
+  if (jobs.has(jobId)) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const onJob = ({ job_id }: JobSnapshot): void => {
+    if (job_id === jobId) resolve()
+  }
+  changes.on('job', onJob)
+  const timer = setTimeout(resolve, ms)
+  await promise
+  clearTimeout(timer)
+  changes.off('job', onJob)
+}
+
 /** Runs `work` with a signal that aborts when the job is over or gone, or has another attempt. */
 export async function untilOver<T>(
   views: Views,

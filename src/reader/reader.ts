@@ -10,13 +10,16 @@ import type { Lane } from '../kafka/lane.ts'
 import { consumeLanes } from '../kafka/lane-consumer.ts'
 import { Ledger } from '../kafka/ledger.ts'
 import { withSchemas } from '../kafka/schemas.ts'
-import { untilOver, wantedJob } from '../kafka/wanted.ts'
+import { knownWithin, untilOver, wantedJob } from '../kafka/wanted.ts'
 import type { ProcessContext, RunningRole } from '../process.ts'
 import { GatheredCommits } from './gathered-commits.ts'
 import { type Ending, type ReadSignals, runKeyedRead } from './keyed-read.ts'
 import { LaneSenders } from './lane-senders.ts'
 import { OpenOffsets } from './open-offsets.ts'
 import { readAll } from './read-task.ts'
+
+/** A task and its job's snapshot are one transaction, and two consumers: one of them has it first. Past this Kafka is asked where the log ends. */
+const SNAPSHOT_BEHIND_MS = 20
 
 /** Reads of this process by job and attempt. */
 type Reads = Map<string, Promise<Ending>>
@@ -116,6 +119,7 @@ function readKey(jobId: string, attempt: number): string {
 /** Runs a task unless it is out of date. */
 async function runTask(task: ReadTask, context: ProcessContext, stop: AbortSignal): Promise<Ending> {
   const { views } = context
+  await knownWithin(views, task.job_id, SNAPSHOT_BEHIND_MS)
   const job = await wantedJob(views, { jobId: task.job_id, attempt: task.attempt })
   if (!job || isRead(job, context)) return 'over'
   const run = job.input.key_column === null ? runRead : runKeyedRead
