@@ -24,7 +24,7 @@ export async function guardQuery(query: string): Promise<{ select: PlainSelect }
   if (query.includes('\0')) return refuse('sql_syntax', 'expected a query without zero characters')
   let statements: Node[]
   try {
-    statements = nodesOf((await parse(query)).stmts)
+    statements = nodesOf(parse(query).stmts)
   } catch (error) {
     return refuse('sql_syntax', parserMessage(error, query))
   }
