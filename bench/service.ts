@@ -18,7 +18,14 @@ export interface BenchService extends Pick<WholeService, 'url' | 'databaseUrl' |
   /** Waits for the job's end. Throws when it does not complete with all these rows, by default those of the table. */
   finished(jobId: string, all?: number): Promise<Answer>
   /** Runs a job over all rows: from the request until its end is heard of, in ms since 1970. Throws when it does not complete. */
-  time(output: object): Promise<{ readonly jobId: string; readonly from: number; readonly to: number }>
+  time(output: object): Promise<Timed>
+}
+
+export interface Timed {
+  /** As it ended. */
+  readonly job: Answer
+  readonly from: number
+  readonly to: number
 }
 
 export interface Measured {
@@ -65,12 +72,11 @@ export async function startBenchService({ rows, config, flags, environment }: Be
     return job
   }
 
-  async function time(output: object): Promise<{ jobId: string; from: number; to: number }> {
+  async function time(output: object): Promise<Timed> {
     const from = performance.timeOrigin + performance.now()
     const jobId = await toEnd(output, {})
     const to = performance.timeOrigin + performance.now()
-    await completed(jobId)
-    return { jobId, from, to }
+    return { job: await completed(jobId), from, to }
   }
 
   async function run(label: string, output: object, input: object = {}): Promise<Measured> {

@@ -28,6 +28,7 @@ export interface WholeService {
 export interface Answer {
   job_id: string
   status: string
+  submitted_at: string
   started_at: string
   finished_at: string
   progress: { written_rows: number }

@@ -29,9 +29,7 @@ const ROW_BY_ROW: readonly Peer[] = ['ray', 'daft']
 const ROW_BY_ROW_ROWS = 100_000
 /** Longer than a peer takes, mostly: the service stands still meanwhile, and should not lose its lanes by that. */
 const SESSION_TIMEOUT_MS = '60000'
-/** A job that brings the service back up to speed, not counted. */
-const RESUMED_ROWS = 50_000
-/** What a fresh service is given before anything counts: the broker takes less with each of its first jobs. */
+/** What a fresh service is given before anything counts: the broker takes less with each of its first jobs. One that stood still has one. */
 const WARM_UPS = 3
 const WARM_UP_ROWS = 1_000_000
 
@@ -156,7 +154,7 @@ async function takeTurns(bench: Bench, work: Work): Promise<void> {
       }
     }
     await settled(service, bench.scorers ?? defaultScorers(CORES))
-    await ours(bench, { ...work, rows: Math.min(work.rows, RESUMED_ROWS) }, false)
+    await ours(bench, { ...work, rows: Math.min(work.rows, WARM_UP_ROWS) }, false)
   }
 }
 

@@ -4,7 +4,7 @@
     wide.onnx (logistic regression)                       `input` float [N,100]
     flights.onnx (one-hot and logistic regression)        one input [N,1] for each column of nycflights13
     net.onnx (784 -> 256 -> 128 -> 10)                    `input` float [N,784], a picture of 28x28
-    perceptron.onnx (3 -> 1024 -> 1024 -> 2)              `input` float [N,3], as logistic
+    perceptron.onnx (3 -> 2048 -> 2048 -> 2)              `input` float [N,3], as logistic
     flights.csv                                           nycflights13 without the flights that never arrived
 
 Out: `label` int64 [N] and `probabilities` float [N,K], as the churn model.
@@ -107,7 +107,7 @@ def main() -> None:
         "wide": wide(),
         "flights": flights(arrived),
         "net": net([784, 256, 128, 10]),
-        "perceptron": net([3, 1024, 1024, 2], spread=2_000),
+        "perceptron": net([3, 2048, 2048, 2], spread=2_000),
     }
     for name, model in models.items():
         onnx.checker.check_model(model)

@@ -65,9 +65,11 @@ export const WORKLOADS: readonly Workload[] = [
   {
     ...customers,
     name: 'perceptron',
-    about: '3 -> 1024 -> 1024 -> 2 perceptron, bound by nothing but scoring',
-    rows: 300_000,
+    about: '3 -> 2048 -> 2048 -> 2 perceptron, bound by nothing but scoring',
+    rows: 100_000,
     model: 'perceptron.onnx',
+    // Small, so that the scorers have the same to the end.
+    batchRows: 1000,
   },
   {
     name: 'wide',

@@ -1,6 +1,8 @@
 // The source on a real server: what it describes, counts and reads, and how it answers when something is wrong.
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ConnectorError, type Source } from '../../../connectors/connector.ts'
+import { describeQuery } from '../../../connectors/postgres/describe.ts'
+import { guardQuery, type PlainSelect } from '../../../connectors/postgres/guard.ts'
 import { createPostgresSource } from '../../../connectors/postgres/source.ts'
 import type { Column } from '../../../topics/columns.ts'
 import { freshDatabase } from '../../harness/servers.ts'
@@ -47,6 +49,31 @@ test('describes names, kinds and declared types', async () => {
     { name: 'total', kind: 'numeric', sqlType: 'numeric' },
     { name: 'nothing', kind: 'utf8', sqlType: 'text' },
   ])
+})
+
+test('built-in types are asked for once, those that somebody has made each time', async () => {
+  const [builtIn, made] = await Promise.all(
+    ['SELECT id, balance FROM customers', 'SELECT id, mood FROM customers'].map(async (text) => {
+      const guarded = await guardQuery(text)
+      if ('problem' in guarded) throw new Error(guarded.problem.detail)
+      return guarded.select
+    }),
+  )
+  const described = async (select: typeof builtIn) => {
+    const asked = vi.spyOn(client, 'query')
+    const { columns = [] } = (await describeQuery(client, select?.text ?? '', select as PlainSelect)) as {
+      columns?: Column[]
+    }
+    const names = asked.mock.calls.filter(([text]) => String(text).includes('format_type')).length
+    asked.mockRestore()
+    return { types: columns.map(({ sqlType }) => sqlType), names }
+  }
+  await described(builtIn)
+  expect(await described(builtIn)).toEqual({ types: ['bigint', 'numeric(10,2)'], names: 0 })
+  await described(made)
+  await client.query('ALTER TYPE mood RENAME TO temper')
+  expect(await described(made)).toEqual({ types: ['bigint', 'temper'], names: 1 })
+  await client.query('ALTER TYPE temper RENAME TO mood')
 })
 
 test('describing runs nothing', async () => {
