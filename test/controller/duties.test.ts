@@ -157,6 +157,24 @@ test('a target that others have locked until the deadline keeps its rows, also w
   expect(await staged()).toBe(0)
 })
 
+test('new jobs are prepared when they have been waited for; one that takes longer holds up nobody', async () => {
+  const [job, locked] = ['at_once', 'locked_out'].map((name) =>
+    running({ job_id: `batch-${name}`, status: 'preparing', prepared_attempt: 0, outputs: [table(name)] }),
+  ) as [JobSnapshot, JobSnapshot]
+  const lock = `hashtextextended(${quoteText(`scoreline job ${locked.job_id}`)}, 0)`
+  await database.query(`SELECT pg_advisory_lock(${lock})`)
+  const events: string[] = []
+  for (const { job_id } of [job, locked]) outcomes.set(job_id, (event) => events.push(`${job_id} ${event?.type}`))
+  expect(await duties.startAll([job], 'prepare', 60_000)).toBe(true)
+  expect(events).toEqual(['batch-at_once prepared'])
+  expect(await duties.startAll([locked], 'prepare', 20)).toBe(true)
+  expect(events).toHaveLength(1)
+  // What is under way is waited for once.
+  expect(await duties.startAll([locked], 'prepare', 60_000)).toBe(false)
+  await database.query(`SELECT pg_advisory_unlock(${lock})`)
+  await expect.poll(() => events).toEqual(['batch-at_once prepared', 'batch-locked_out prepared'])
+})
+
 test('what is not the job’s duty any more is not tried again', async () => {
   const job = running({
     job_id: 'batch-given-up',

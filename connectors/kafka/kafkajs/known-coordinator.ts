@@ -1,5 +1,5 @@
 // A transaction's coordinator is asked for once, and again when it does not do what it is asked; so is that of the group whose offsets
-// are in the transaction. kafkajs asks before each step of each transaction: three of its seven requests, and as many round trips, on
+// are in the transaction. kafkajs asks before each step of each transaction: four of its nine requests, and as many round trips, on
 // the way of every job's states. One that has just become the coordinator is waited for: kafkajs does so for some steps, and fails the
 // commit.
 import { setTimeout as pause } from 'node:timers/promises'
