@@ -136,6 +136,8 @@ function brokerSettings(port: number, controllerPort: number, logDir: string): B
     // A chunk of a wide table is larger than the default 1 MiB; 16 MiB is the most that a record of ours may take.
     'message.max.bytes': 16 << 20,
     'replica.fetch.max.bytes': 16 << 20,
+    // A record of nothing into the metadata log, twice a second, which tells other controllers that this one is there: it has none.
+    'metadata.max.idle.interval.ms': 0,
     // The cleaner's map takes 128 MB of heap by default: a quarter of ours, for topics with a few thousand keys.
     'log.cleaner.dedupe.buffer.size': 16 << 20,
   }
