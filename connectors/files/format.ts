@@ -5,7 +5,8 @@ import type { JobOutput } from '../../topics/jobs.ts'
 import { csvEncoder } from './csv.ts'
 import type { PartEncoder } from './encoder.ts'
 import { gzipEncoder } from './gzip.ts'
-import { isParquetCompression, parquetEncoder } from './parquet.ts'
+import { parquetEncoder } from './parquet.ts'
+import { isParquetCompression } from './parquet-codec.ts'
 
 /** How names of part files end. Readers know a compressed CSV by it; Parquet says inside what compresses its pages. */
 export function extension({ destination, compression }: JobOutput): string {

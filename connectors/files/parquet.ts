@@ -2,16 +2,15 @@
 // footer are hyparquet-writer's. Measured with (int64, int64, float32, float32) on one core, million rows a second:
 // hyparquet-writer alone 1.9 to 2.8 uncompressed, 2.0 to 2.2 with its Snappy, 2.4 to 2.6 with ZSTD (it boxes each value
 // for levels, statistics and dictionary); this one 9 to 15 with ZSTD, SHA-256 and the file included, with NULLs or without.
-import { constants, zstdCompressSync } from 'node:zlib'
-import type { ColumnChunk, CompressionCodec, ParquetType } from 'hyparquet'
+import type { ColumnChunk, ParquetType } from 'hyparquet'
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
 import { writePageHeader } from 'hyparquet-writer/src/datapage.js'
-import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
 import { type Column, type ColumnBatch, type Vector, valueCount } from '../../topics/columns.ts'
-import type { SyncPartEncoder } from './encoder.ts'
+import type { PartEncoder } from './encoder.ts'
+import { type Codec, codecOf, type ParquetCompression } from './parquet-codec.ts'
 import { buildPage, PageBuffer, type Piece, plainSize } from './parquet-page.ts'
 import { parquetSchema, physicalType, schemaPath } from './parquet-schema.ts'
-import { columnStatistics } from './parquet-statistics.ts'
+import { type ColumnStatistics, columnStatistics } from './parquet-statistics.ts'
 
 /** Raw bytes after which a page ends, at a chunk's end: what readers take as their unit of work. */
 const PAGE_BYTES = 1024 ** 2
@@ -22,47 +21,25 @@ const PAGE_BYTES = 1024 ** 2
  */
 const CREATED_BY = 'scoreline version 1.0.0'
 
-const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
-
-/** What compresses pages: its name in the format, and how. */
-interface Codec {
-  readonly codec: CompressionCodec
-  readonly compress: (body: Uint8Array) => Uint8Array
-}
-
-/**
- * ZSTD from Node itself: 4.7 ms for 100,000 such rows and 0.8 MB, where Snappy in JavaScript takes 19 ms for 1.2 MB.
- * Level 3 took no longer than level 1 and found the repetitions that level 1 missed.
- * In all, million rows a second of two int64 and two float32 into memory: ZSTD 12.6, Snappy 5.2 and twice the size, none 38.
- */
-const CODECS = {
-  zstd: { codec: 'ZSTD', compress: (body) => zstdCompressSync(body, ZSTD) },
-  snappy: { codec: 'SNAPPY', compress: snappyCompress },
-  none: { codec: 'UNCOMPRESSED', compress: (body) => body },
-} as const satisfies Record<string, Codec>
-
-export type ParquetCompression = keyof typeof CODECS
-
-export function isParquetCompression(name: string): name is ParquetCompression {
-  return Object.hasOwn(CODECS, name)
-}
+/** Pages that are compressed at a time, on threads beside this one; each is held twice. */
+const AT_ONCE = 2
 
 export function parquetEncoder(
   columns: readonly Column[],
   groupChunks: number,
   compression: ParquetCompression,
-): SyncPartEncoder {
-  const codec = CODECS[compression]
+): PartEncoder {
+  const codec = codecOf(compression)
   const out = new ByteWriter()
   const file = new ParquetWriter({ writer: out, schema: parquetSchema(columns), createdBy: CREATED_BY })
   const page = new PageBuffer()
   let group: ColumnBatch[] = []
 
-  const writeGroup = () => {
+  const writeGroup = async () => {
     const rows = group.reduce((sum, batch) => sum + batch.rows, 0)
     if (rows > 0) {
       const start = out.offset
-      const chunks = columns.map((column, c) => writeColumn(out, codec, page, column, piecesOf(group, column, c)))
+      const chunks = await writeColumns(out, codec, page, columns, group)
       file.row_groups.push({
         columns: chunks,
         num_rows: BigInt(rows),
@@ -81,11 +58,10 @@ export function parquetEncoder(
         throw new TypeError(`expected ${columns.length} columns in each chunk, got ${batch.vectors.length}`)
       }
       group.push(batch)
-      if (group.length >= groupChunks) writeGroup()
-      return take(out)
+      return group.length < groupChunks ? NOTHING : writeGroup().then(() => take(out))
     },
-    finish() {
-      writeGroup()
+    async finish() {
+      await writeGroup()
       file.finish()
       return take(out)
     },
@@ -98,39 +74,79 @@ function piecesOf(group: readonly ColumnBatch[], column: Column, c: number): Pie
     .map((batch) => ({ vector: batch.vectors[c] as Vector, slots: valueCount(column, batch.rows) }))
 }
 
-function writeColumn(
+/** A column of a row group, as far as it is written. */
+interface OpenColumn {
+  readonly column: Column
+  readonly type: ParquetType
+  readonly statistics: ColumnStatistics
+  start: number
+  end: number
+  /** Bytes that its pages would take uncompressed, their headers included. */
+  raw: number
+  slots: number
+  values: number
+}
+
+/** A page that is being compressed. */
+interface OpenPage {
+  readonly of: OpenColumn
+  readonly size: number
+  readonly slots: number
+  readonly compressed: Promise<Uint8Array>
+}
+
+/** While pages are compressed elsewhere the next ones are put together; they are written in their order. */
+async function writeColumns(
   out: ByteWriter,
   codec: Codec,
   page: PageBuffer,
-  column: Column,
-  pieces: readonly Piece[],
-): ColumnChunk {
-  const type = physicalType(column)
-  const statistics = columnStatistics(column, type)
-  const start = out.offset
-  let slots = 0
-  let values = 0
-  let raw = 0
-  for (const pagePieces of pagesOf(pieces, type)) {
-    buildPage(page, column, type, pagePieces)
-    statistics.add(page)
-    const pageSlots = pagePieces.reduce((sum, piece) => sum + piece.slots, 0)
-    raw += writePage(out, codec, page.body(), pageSlots)
-    slots += pageSlots
-    values += page.count
+  columns: readonly Column[],
+  group: readonly ColumnBatch[],
+): Promise<ColumnChunk[]> {
+  const open: OpenColumn[] = []
+  const compressing: OpenPage[] = []
+  const writeOldest = async () => {
+    const { of, size, slots, compressed } = compressing.shift() as OpenPage
+    writePage(out, of, size, slots, await compressed)
   }
+  for (const [c, column] of columns.entries()) {
+    const type = physicalType(column)
+    const statistics = columnStatistics(column, type)
+    const of: OpenColumn = { column, type, statistics, start: -1, end: -1, raw: 0, slots: 0, values: 0 }
+    open.push(of)
+    for (const pieces of pagesOf(piecesOf(group, column, c), type)) {
+      buildPage(page, column, type, pieces)
+      statistics.add(page)
+      of.values += page.count
+      const body = page.body()
+      const slots = pieces.reduce((sum, piece) => sum + piece.slots, 0)
+      const compressed = codec.compress(body)
+      if (compressed instanceof Promise) {
+        compressing.push({ of, size: body.length, slots, compressed })
+        if (compressing.length > AT_ONCE) await writeOldest()
+      } else {
+        while (compressing.length) await writeOldest()
+        writePage(out, of, body.length, slots, compressed)
+      }
+    }
+  }
+  while (compressing.length) await writeOldest()
+  return open.map((of) => columnChunk(of, codec))
+}
+
+function columnChunk({ column, type, statistics, ...of }: OpenColumn, { codec }: Codec): ColumnChunk {
   return {
-    file_offset: BigInt(start),
+    file_offset: BigInt(of.start),
     meta_data: {
       type,
       encodings: ['PLAIN', 'RLE'],
       path_in_schema: schemaPath(column),
-      codec: codec.codec,
-      num_values: BigInt(slots),
-      total_uncompressed_size: BigInt(raw),
-      total_compressed_size: BigInt(out.offset - start),
-      data_page_offset: BigInt(start),
-      statistics: { ...statistics.result(), null_count: BigInt(slots - values) },
+      codec,
+      num_values: BigInt(of.slots),
+      total_uncompressed_size: BigInt(of.raw),
+      total_compressed_size: BigInt(of.end - of.start),
+      data_page_offset: BigInt(of.start),
+      statistics: { ...statistics.result(), null_count: BigInt(of.slots - of.values) },
     },
   }
 }
@@ -150,13 +166,12 @@ function pagesOf(pieces: readonly Piece[], type: ParquetType): Piece[][] {
   return pages
 }
 
-/** Returns the bytes that the page would take uncompressed, its header included. */
-function writePage(out: ByteWriter, { compress }: Codec, body: Uint8Array, slots: number): number {
-  const compressed = compress(body)
+function writePage(out: ByteWriter, of: OpenColumn, size: number, slots: number, compressed: Uint8Array): void {
   const start = out.offset
+  if (of.start < 0) of.start = start
   writePageHeader(out, {
     type: 'DATA_PAGE',
-    uncompressed_page_size: body.length,
+    uncompressed_page_size: size,
     compressed_page_size: compressed.length,
     data_page_header: {
       num_values: slots,
@@ -165,9 +180,10 @@ function writePage(out: ByteWriter, { compress }: Codec, body: Uint8Array, slots
       repetition_level_encoding: 'RLE',
     },
   })
-  const header = out.offset - start
+  of.raw += out.offset - start + size
   out.appendBytes(compressed)
-  return header + body.length
+  of.end = out.offset
+  of.slots += slots
 }
 
 const NOTHING = new Uint8Array(0)

@@ -1,6 +1,7 @@
 // Scored chunks and jobs of the file tests.
 import type { ScoredChunk, SinkJob } from '../../../connectors/connector.ts'
-import type { Column } from '../../../topics/columns.ts'
+import type { PartEncoder } from '../../../connectors/files/encoder.ts'
+import type { Column, ColumnBatch } from '../../../topics/columns.ts'
 import { BARE_OUTPUT, type JobOutput } from '../../../topics/jobs.ts'
 import type { FailedRow } from '../../../topics/scored.ts'
 import { batchOf, type Value } from '../batches.ts'
@@ -12,6 +13,13 @@ export const SCORES: readonly Column[] = [
   { name: 'name', kind: 'utf8' },
   { name: 'score', kind: 'float32' },
 ]
+
+/** The file that these chunks become. */
+export async function encoded(encoder: PartEncoder, batches: readonly ColumnBatch[]): Promise<Buffer> {
+  const bytes: Uint8Array[] = []
+  for (const batch of batches) bytes.push(await encoder.add(batch))
+  return Buffer.concat([...bytes, await encoder.finish()])
+}
 
 /** So many rows that could not be scored. */
 export function failedRowsOf(seq: number, count: number): FailedRow[] {

@@ -9,7 +9,7 @@ import type { PartEncoder } from '../../../connectors/files/encoder.ts'
 import { gzipEncoder } from '../../../connectors/files/gzip.ts'
 import type { Column, ColumnKind } from '../../../topics/columns.ts'
 import { python } from '../../harness/python.ts'
-import { batchOf, type Value } from './batches.ts'
+import { batchOf, encoded, type Value } from './batches.ts'
 import { duckdb } from './duckdb.ts'
 
 let directory: string
@@ -20,10 +20,11 @@ afterAll(() => rm(directory, { recursive: true }))
 
 type Rows = readonly (readonly Value[])[]
 
-async function bytesOf(encoder: PartEncoder, columns: readonly Column[], chunks: readonly Rows[]): Promise<Buffer> {
-  const bytes: Uint8Array[] = []
-  for (const rows of chunks) bytes.push(await encoder.add(batchOf(columns, rows)))
-  return Buffer.concat([...bytes, await encoder.finish()])
+function bytesOf(encoder: PartEncoder, columns: readonly Column[], chunks: readonly Rows[]): Promise<Buffer> {
+  return encoded(
+    encoder,
+    chunks.map((rows) => batchOf(columns, rows)),
+  )
 }
 
 async function textOf(columns: readonly Column[], rows: Rows, formulaGuard: boolean): Promise<string> {

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { csvEncoder } from '../../../connectors/files/csv.ts'
-import type { SyncPartEncoder } from '../../../connectors/files/encoder.ts'
-import { type ParquetCompression, parquetEncoder } from '../../../connectors/files/parquet.ts'
+import type { PartEncoder } from '../../../connectors/files/encoder.ts'
+import { parquetEncoder } from '../../../connectors/files/parquet.ts'
+import type { ParquetCompression } from '../../../connectors/files/parquet-codec.ts'
 import type { Column } from '../../../topics/columns.ts'
 import { decodeColumns, encodeColumns } from '../../../topics/payload.ts'
 import { python } from '../../harness/python.ts'
-import { batchOf, type ListValue, type Value } from './batches.ts'
+import { batchOf, encoded, type ListValue, type Value } from './batches.ts'
 import { duckdb } from './duckdb.ts'
 import { exact, readParquet } from './pyarrow.ts'
 
@@ -24,13 +25,13 @@ type Row = readonly (Value | ListValue)[]
 /** Writes the file; chunks go through the payload and back, for that is how their buffers reach a sink. */
 async function write(
   name: string,
-  encoder: SyncPartEncoder,
+  encoder: PartEncoder,
   columns: readonly Column[],
   chunks: readonly (readonly Row[])[],
 ): Promise<string> {
-  const bytes = chunks.map((rows) => encoder.add(decodeColumns(encodeColumns(batchOf(columns, rows)))))
+  const batches = chunks.map((rows) => decodeColumns(encodeColumns(batchOf(columns, rows))))
   const path = join(directory, name)
-  await writeFile(path, Buffer.concat([...bytes, encoder.finish()]))
+  await writeFile(path, await encoded(encoder, batches))
   return path
 }
 

@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type ParquetCompression, parquetEncoder } from '../../../connectors/files/parquet.ts'
+import { parquetEncoder } from '../../../connectors/files/parquet.ts'
+import type { ParquetCompression } from '../../../connectors/files/parquet-codec.ts'
 import type { Column } from '../../../topics/columns.ts'
 import { decodeColumns, encodeColumns } from '../../../topics/payload.ts'
-import { batchOf, type Value } from './batches.ts'
+import { batchOf, encoded, type Value } from './batches.ts'
 import { exact, readParquet, type SeenFile } from './pyarrow.ts'
 
 let directory: string
@@ -30,10 +31,9 @@ interface Content {
 
 /** Writes the file; chunks go through the payload and back, for that is how their buffers reach a sink. */
 async function write(name: string, { columns, chunks, groupChunks, compression }: Content): Promise<string> {
-  const encoder = parquetEncoder(columns, groupChunks, compression)
-  const bytes = chunks.map((rows) => encoder.add(decodeColumns(encodeColumns(batchOf(columns, rows)))))
+  const batches = chunks.map((rows) => decodeColumns(encodeColumns(batchOf(columns, rows))))
   const path = join(directory, name)
-  await writeFile(path, Buffer.concat([...bytes, encoder.finish()]))
+  await writeFile(path, await encoded(parquetEncoder(columns, groupChunks, compression), batches))
   return path
 }
 

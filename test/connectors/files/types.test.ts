@@ -12,7 +12,7 @@ import { parquetEncoder } from '../../../connectors/files/parquet.ts'
 import type { Column, ColumnBatch } from '../../../topics/columns.ts'
 import { decodeColumns, encodeColumns } from '../../../topics/payload.ts'
 import { python } from '../../harness/python.ts'
-import { batchOf, type Value } from './batches.ts'
+import { batchOf, encoded, type Value } from './batches.ts'
 import { duckdb } from './duckdb.ts'
 
 let directory: string
@@ -23,9 +23,7 @@ afterAll(() => rm(directory, { recursive: true }))
 
 async function fileOf(name: string, encoder: PartEncoder, batches: readonly ColumnBatch[]): Promise<string> {
   const path = join(directory, name)
-  const bytes: Uint8Array[] = []
-  for (const batch of batches) bytes.push(await encoder.add(batch))
-  await writeFile(path, Buffer.concat([...bytes, await encoder.finish()]))
+  await writeFile(path, await encoded(encoder, batches))
   return path
 }
 
@@ -310,7 +308,7 @@ test('CSV: infinite dates and times, and years of five digits, are spelled as Po
   ])
 })
 
-test('Parquet: what it cannot hold names the column and the remedy', () => {
+test('Parquet: what it cannot hold names the column and the remedy', async () => {
   const cases: [Column, Value][] = [
     [{ name: 'when', kind: 'date' }, 2147483647],
     [{ name: 'when', kind: 'date' }, -2147483648],
@@ -322,10 +320,9 @@ test('Parquet: what it cannot hold names the column and the remedy', () => {
     [{ name: 'when', kind: 'decimal', precision: 9, scale: 2 }, 2n ** 31n],
   ]
   for (const [column, value] of cases) {
-    const encoder = parquetEncoder([column], 1, 'zstd')
-    const add = () => encoder.add(batchOf([column], [[null], [value]]))
-    expect(add, `${column.kind} ${value}`).toThrow(ConnectorError)
-    expect(add, `${column.kind} ${value}`).toThrow(/column when holds .*(CASE|cast)/)
+    const encoding = encoded(parquetEncoder([column], 1, 'zstd'), [batchOf([column], [[null], [value]])])
+    await expect(encoding, `${column.kind} ${value}`).rejects.toThrow(ConnectorError)
+    await expect(encoding, `${column.kind} ${value}`).rejects.toThrow(/column when holds .*(CASE|cast)/)
   }
 })
 
@@ -343,6 +340,7 @@ test('several pages a column: long text and many rows', async () => {
   const columns: Column[] = [
     { name: 'id', kind: 'int64' },
     { name: 'text', kind: 'utf8' },
+    { name: 'more', kind: 'utf8' },
     { name: 'flag', kind: 'bool' },
   ]
   const batches = Array.from({ length: 40 }, (_, b) =>
@@ -350,14 +348,16 @@ test('several pages a column: long text and many rows', async () => {
       columns,
       Array.from({ length: 100 }, (_, i): Value[] => {
         const id = b * 100 + i
-        return [BigInt(id), id % 5 === 0 ? null : `${id}-`.repeat(300), id % 3 === 0 ? null : id % 2 === 0]
+        const text = id % 5 === 0 ? null : `${id}-`.repeat(300)
+        return [BigInt(id), text, `${id}+`.repeat(300), id % 3 === 0 ? null : id % 2 === 0]
       }),
     ),
   )
   const path = await fileOf('pages.parquet', parquetEncoder(columns, 25, 'zstd'), batches)
   expect(
     await duckdb(`SELECT count(*) AS n, sum(id) AS ids, count(text) AS texts,
-      count(*) FILTER (text = repeat(id || '-', 300)) AS right, count(*) FILTER (flag = (id % 2 = 0)) AS flags
+      count(*) FILTER (text = repeat(id || '-', 300)) AS right,
+      count(*) FILTER (more = repeat(id || '+', 300)) AS more, count(*) FILTER (flag = (id % 2 = 0)) AS flags
       FROM '${path}'`),
-  ).toEqual([{ n: '4000', ids: '7998000', texts: '3200', right: '3200', flags: '2666' }])
+  ).toEqual([{ n: '4000', ids: '7998000', texts: '3200', right: '3200', more: '4000', flags: '2666' }])
 })
