@@ -7,7 +7,7 @@ import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
 export interface Codec {
   /** Its name in the format. */
   readonly codec: CompressionCodec
-  /** A promise means that another thread compresses; `body` may be written over meanwhile. What comes at once may be `body` itself. */
+  /** A promise means that another thread compresses, and `body` has to stay as it is until then. What comes at once may be `body` itself. */
   readonly compress: (body: Uint8Array) => Uint8Array | Promise<Uint8Array>
 }
 
@@ -49,7 +49,7 @@ const compressElsewhere = promisify<Uint8Array, ZstdOptions, Buffer>(zstdCompres
 function zstd(body: Uint8Array): Uint8Array | Promise<Uint8Array> {
   if (body.length < SMALL_BYTES) return zstdCompressSync(body, { params: LEVEL })
   // Told its size, the compressor writes it down, as it does by itself when it is not asked for a stream: some readers want it.
-  return compressElsewhere(Uint8Array.from(body), {
+  return compressElsewhere(body, {
     params: LEVEL,
     chunkSize: CHUNK_BYTES,
     pledgedSrcSize: body.length,

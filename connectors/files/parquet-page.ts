@@ -11,7 +11,7 @@ export interface Piece {
   readonly slots: number
 }
 
-/** Where a page is put together; reused from page to page. Values begin at a multiple of 8, so they can be read as words. */
+/** Where a page is put together; reused for other pages. Values begin at a multiple of 8, so they can be read as words. */
 export class PageBuffer {
   // Small at first: of a job of a thousand rows, each part would cost more to clear than to encode.
   bytes = new Uint8Array(1 << 16)
@@ -34,6 +34,20 @@ export class PageBuffer {
   body(): Uint8Array {
     return this.bytes.subarray(this.start, this.end)
   }
+}
+
+/** Pages that are not in use, of all files that the process writes: array buffers that come and go cost collections of the heap. */
+const spare: PageBuffer[] = []
+const SPARE_PAGES = 8
+const SPARE_BYTES = 4 * 1024 ** 2
+
+export function takePage(): PageBuffer {
+  return spare.pop() ?? new PageBuffer()
+}
+
+/** Nobody looks at the page any more. */
+export function sparePage(page: PageBuffer): void {
+  if (spare.length < SPARE_PAGES && page.bytes.length <= SPARE_BYTES) spare.push(page)
 }
 
 /** Puts the page of these pieces into `page`. */

@@ -7,8 +7,9 @@ import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
 import { writePageHeader } from 'hyparquet-writer/src/datapage.js'
 import { type Column, type ColumnBatch, type Vector, valueCount } from '../../topics/columns.ts'
 import type { PartEncoder } from './encoder.ts'
+import { HeldChunks } from './held-chunks.ts'
 import { type Codec, codecOf, type ParquetCompression } from './parquet-codec.ts'
-import { buildPage, PageBuffer, type Piece, plainSize } from './parquet-page.ts'
+import { buildPage, type PageBuffer, type Piece, plainSize, sparePage, takePage } from './parquet-page.ts'
 import { parquetSchema, physicalType, schemaPath } from './parquet-schema.ts'
 import { type ColumnStatistics, columnStatistics } from './parquet-statistics.ts'
 
@@ -21,7 +22,7 @@ const PAGE_BYTES = 1024 ** 2
  */
 const CREATED_BY = 'scoreline version 1.0.0'
 
-/** Pages that are compressed at a time, on threads beside this one; each is held twice. */
+/** Pages of a file that are compressed at a time, on threads beside this one. */
 const AT_ONCE = 2
 
 export function parquetEncoder(
@@ -32,14 +33,13 @@ export function parquetEncoder(
   const codec = codecOf(compression)
   const out = new ByteWriter()
   const file = new ParquetWriter({ writer: out, schema: parquetSchema(columns), createdBy: CREATED_BY })
-  const page = new PageBuffer()
-  let group: ColumnBatch[] = []
+  const group = new HeldChunks()
 
   const writeGroup = async () => {
-    const rows = group.reduce((sum, batch) => sum + batch.rows, 0)
+    const rows = group.chunks.reduce((sum, batch) => sum + batch.rows, 0)
     if (rows > 0) {
       const start = out.offset
-      const chunks = await writeColumns(out, codec, page, columns, group)
+      const chunks = await writeColumns(out, codec, columns, group.chunks)
       file.row_groups.push({
         columns: chunks,
         num_rows: BigInt(rows),
@@ -49,7 +49,7 @@ export function parquetEncoder(
       })
       file.num_rows += BigInt(rows)
     }
-    group = []
+    group.clear()
   }
 
   return {
@@ -57,8 +57,8 @@ export function parquetEncoder(
       if (batch.vectors.length !== columns.length) {
         throw new TypeError(`expected ${columns.length} columns in each chunk, got ${batch.vectors.length}`)
       }
-      group.push(batch)
-      return group.length < groupChunks ? NOTHING : writeGroup().then(() => take(out))
+      group.add(batch)
+      return group.chunks.length < groupChunks ? NOTHING : writeGroup().then(() => take(out))
     },
     async finish() {
       await writeGroup()
@@ -90,7 +90,7 @@ interface OpenColumn {
 /** A page that is being compressed. */
 interface OpenPage {
   readonly of: OpenColumn
-  readonly size: number
+  readonly page: PageBuffer
   readonly slots: number
   readonly compressed: Promise<Uint8Array>
 }
@@ -99,15 +99,15 @@ interface OpenPage {
 async function writeColumns(
   out: ByteWriter,
   codec: Codec,
-  page: PageBuffer,
   columns: readonly Column[],
   group: readonly ColumnBatch[],
 ): Promise<ColumnChunk[]> {
   const open: OpenColumn[] = []
   const compressing: OpenPage[] = []
   const writeOldest = async () => {
-    const { of, size, slots, compressed } = compressing.shift() as OpenPage
-    writePage(out, of, size, slots, await compressed)
+    const { of, page, slots, compressed } = compressing.shift() as OpenPage
+    writePage(out, of, page.body().length, slots, await compressed)
+    sparePage(page)
   }
   for (const [c, column] of columns.entries()) {
     const type = physicalType(column)
@@ -115,6 +115,7 @@ async function writeColumns(
     const of: OpenColumn = { column, type, statistics, start: -1, end: -1, raw: 0, slots: 0, values: 0 }
     open.push(of)
     for (const pieces of pagesOf(piecesOf(group, column, c), type)) {
+      const page = takePage()
       buildPage(page, column, type, pieces)
       statistics.add(page)
       of.values += page.count
@@ -122,11 +123,12 @@ async function writeColumns(
       const slots = pieces.reduce((sum, piece) => sum + piece.slots, 0)
       const compressed = codec.compress(body)
       if (compressed instanceof Promise) {
-        compressing.push({ of, size: body.length, slots, compressed })
+        compressing.push({ of, page, slots, compressed })
         if (compressing.length > AT_ONCE) await writeOldest()
       } else {
         while (compressing.length) await writeOldest()
         writePage(out, of, body.length, slots, compressed)
+        sparePage(page)
       }
     }
   }

@@ -361,3 +361,32 @@ test('several pages a column: long text and many rows', async () => {
       FROM '${path}'`),
   ).toEqual([{ n: '4000', ids: '7998000', texts: '3200', right: '3200', more: '4000', flags: '2666' }])
 })
+
+test('Parquet: a chunk is its owner’s again when it was added, whatever its row group waits for', async () => {
+  const columns: Column[] = [
+    { name: 'id', kind: 'int64' },
+    { name: 'text', kind: 'utf8' },
+    { name: 'long', kind: 'utf8' },
+  ]
+  const encoder = parquetEncoder(columns, 100, 'zstd')
+  const bytes: Uint8Array[] = []
+  for (let b = 0; b < 40; b++) {
+    // Some are larger than what chunks are gathered in.
+    const long = 'x'.repeat(b % 20 === 0 ? 40_000 : 10)
+    const rows = Array.from({ length: 10 }, (_, i): Value[] => [BigInt(b * 10 + i), i === 3 ? null : `${b}-${i}`, long])
+    const batch = batchOf(columns, rows)
+    bytes.push(await encoder.add(batch))
+    for (const vector of batch.vectors) {
+      vector.validity?.fill(0)
+      if ('offsets' in vector) vector.offsets.fill(0)
+      new Uint8Array('data' in vector ? vector.data.buffer : vector.values.buffer).fill(0)
+    }
+  }
+  const path = join(directory, 'owned.parquet')
+  await writeFile(path, Buffer.concat([...bytes, await encoder.finish()]))
+  expect(
+    await duckdb(`SELECT count(DISTINCT id) AS ids, sum(id) AS sum, count(text) AS texts,
+      count(*) FILTER (text = (id // 10) || '-' || (id % 10)) AS right, sum(length(long)) AS long,
+      count(*) FILTER (long = repeat('x', length(long))) AS same FROM '${path}'`),
+  ).toEqual([{ ids: '400', sum: '79800', texts: '360', right: '360', long: '803800', same: '400' }])
+})
