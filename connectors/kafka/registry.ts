@@ -1,5 +1,5 @@
 // The schema registry (Confluent's API): does a schema fit the subject's latest version, and what is its id.
-import { SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
+import type { SchemaRegistry } from '@kafkajs/confluent-schema-registry'
 import { ConnectorError } from '../connector.ts'
 import { schemaDifferences } from './avro-schema.ts'
 
@@ -19,7 +19,7 @@ export function openRegistry(url: string): Registry {
   const { origin, pathname, username, password } = new URL(url)
   const host = `${origin}${pathname.replace(/\/$/, '')}`
   const auth = username && { username: decodeURIComponent(username), password: decodeURIComponent(password) }
-  const registry = new SchemaRegistry({ host, ...(auth ? { auth } : {}), retry: { retries: 2 } })
+  let registry: SchemaRegistry | undefined
   const headers: Record<string, string> = {
     'content-type': 'application/vnd.schemaregistry.v1+json',
     ...(auth ? { authorization: `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}` } : {}),
@@ -58,6 +58,9 @@ export function openRegistry(url: string): Registry {
       // The library compares the subject's level with the one it is given, and would else set its own.
       const config = await ask<{ compatibilityLevel: string }>(`/config/${encodeURIComponent(subject)}`)
       const level = config ? { compatibility: config.compatibilityLevel as never } : {}
+      // Only for who writes Avro: it brings Protobuf and JSON Schema along, 2 of the 18 MB that the heap of a role holds.
+      const { SchemaRegistry, SchemaType } = await import('@kafkajs/confluent-schema-registry')
+      registry ??= new SchemaRegistry({ host, ...(auth ? { auth } : {}), retry: { retries: 2 } })
       try {
         const { id } = await registry.register(
           { type: SchemaType.AVRO, schema },
