@@ -13,6 +13,7 @@ import { openProducer, type RecordProducer } from './kafka/producer.ts'
 import { publishSchemas } from './kafka/schemas.ts'
 import { type ViewName, Views } from './kafka/views.ts'
 import { devicesOf } from './model/devices.ts'
+import { collectAtOnce } from './role-flags.ts'
 
 export interface ProcessContext {
   readonly config: Config
@@ -55,6 +56,7 @@ export async function runRole(
   log: Logger,
   start: (context: ProcessContext) => Promise<RunningRole>,
 ): Promise<void> {
+  collectAtOnce(role)
   const workerId = `${role}-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
   const onFatal = (error: Error): void => {
     log.fatal({ err: error }, 'fatal: the process ends and its partitions move')
