@@ -86,6 +86,13 @@ test('a stop in the middle of a job leaves nothing behind, and a restart goes on
   })
 }, 400_000)
 
+test('reader and scorers give way to the other processes, with all their threads', () => {
+  const service = started.at(-1) as ChildProcess
+  const family = descendants(service.pid as number).filter((pid) => commandOf(pid).includes('main.ts '))
+  const priorities = family.map((pid) => [commandOf(pid).split(' ').at(-1), [...new Set(niceOf(pid))]])
+  expect(Object.fromEntries(priorities)).toEqual({ api: [0], controller: [0], reader: [5], scorer: [5], sink: [0] })
+})
+
 test('a role that dies is started again', async () => {
   const service = started.at(-1) as ChildProcess
   const [reader] = descendants(service.pid as number).filter((pid) => commandOf(pid).endsWith('main.ts reader'))
@@ -189,6 +196,14 @@ function parentOf(pid: number): number | null {
 
 function isAlive(pid: number): boolean {
   return parentOf(pid) !== null
+}
+
+/** Of each of its threads. */
+function niceOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+  })
 }
 
 function commandOf(pid: number): string {
