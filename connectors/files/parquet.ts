@@ -23,7 +23,7 @@ const PAGE_BYTES = 1024 ** 2
 const CREATED_BY = 'scoreline version 1.0.0'
 
 /** Pages of a file that are compressed at a time, on threads beside this one. */
-const AT_ONCE = 2
+const AT_ONCE = 3
 
 export function parquetEncoder(
   columns: readonly Column[],
@@ -124,7 +124,7 @@ async function writeColumns(
       const compressed = codec.compress(body)
       if (compressed instanceof Promise) {
         compressing.push({ of, page, slots, compressed })
-        if (compressing.length > AT_ONCE) await writeOldest()
+        if (compressing.length >= AT_ONCE) await writeOldest()
       } else {
         while (compressing.length) await writeOldest()
         writePage(out, of, body.length, slots, compressed)

@@ -1,5 +1,5 @@
 // Responses are gathered in a buffer of their own size, straight from the one buffer that all sockets read into. kafkajs has a new
-// buffer for each 64 KB that comes, and copies them together: array buffers of three times the bytes, and each few dozen
+// buffer for each 64 KB that comes, and copies them together: array buffers of twice the bytes, and each few dozen
 // megabytes of those cost a collection of the whole heap, during which a process does nothing else.
 import type { Socket } from 'node:net'
 
