@@ -2,6 +2,7 @@
 // with an embedded Kafka and Postgres where none is configured; `settings` prints the table of settings, `api-key` makes a key.
 import { pino } from 'pino'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
+import { exit } from './exit.ts'
 import { createKafkaClient } from './kafka/client.ts'
 import { ensureTopics } from './kafka/topic-admin.ts'
 import { endWithSupervisor, type ProcessContext, type RunningRole, runRole } from './process.ts'
@@ -90,4 +91,4 @@ try {
   else console.error(plain ? (error as Error).message : error)
   process.exitCode = 1
 }
-process.exit()
+exit()

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { type Connectors, openConnectors } from '../connectors/index.ts'
 import type { Role } from '../topics/workers.ts'
 import type { Config } from './config.ts'
+import { exit } from './exit.ts'
 import { Activity } from './kafka/activity.ts'
 import { createKafkaClient, type KafkaClient } from './kafka/client.ts'
 import { startHeartbeat } from './kafka/heartbeat.ts'
@@ -60,7 +61,7 @@ export async function runRole(
   const workerId = `${role}-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
   const onFatal = (error: Error): void => {
     log.fatal({ err: error }, 'fatal: the process ends and its partitions move')
-    process.exit(1)
+    exit(1)
   }
   const client = createKafkaClient({ ...config, brokers: config.kafkaBrokers }, workerId, log)
   const stopping = stopSignal()
@@ -111,8 +112,8 @@ async function scorerMeans({ scorerPool, scorerProviders }: Config) {
  * waited for: a supervisor may go while its children start.
  */
 export function endWithSupervisor(): void {
-  process.once('disconnect', () => process.exit(1))
-  if (process.connected === false) process.exit(1)
+  process.once('disconnect', () => exit(1))
+  if (process.connected === false) exit(1)
 }
 
 /** Resolves at SIGTERM or SIGINT. */

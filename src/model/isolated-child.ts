@@ -3,6 +3,7 @@
 // and watched. It answers one question at a time.
 import { type ChildProcess, fork } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
+import { exit } from '../exit.ts'
 import { ROLE_FLAGS } from '../role-flags.ts'
 
 /** What the process says once, when it can begin. */
@@ -105,7 +106,7 @@ export async function serveParent<Question, Answer>(answer: (question: Question)
     const answered = await answer(question)
     if (process.connected) process.send?.(answered)
   })
-  process.once('disconnect', () => process.exit())
+  process.once('disconnect', () => exit())
   // A terminal's Ctrl-C reaches this process as well; its parent tells it when to go.
   process.on('SIGINT', () => {})
   process.send?.({ ready: true } satisfies Ready)
