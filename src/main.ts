@@ -52,6 +52,8 @@ async function runAll(config: Config): Promise<void> {
   const stopping = new AbortController()
   process.once('SIGTERM', () => stopping.abort())
   process.once('SIGINT', () => stopping.abort())
+  // A program that started it with a channel (a bench) has ended without a word.
+  process.once('disconnect', () => stopping.abort())
   // Said now rather than by an API that starts again and again.
   const { KeyRing } = await import('./api/access/key-ring.ts')
   await KeyRing.open(config.apiKeys, config.apiKeysFile, log)
