@@ -12,6 +12,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type EmbeddedKafka, startKafka } from '../../embedded/kafka.ts'
 import { freePort } from '../../embedded/ports.ts'
 import { type EmbeddedPostgres, startPostgres } from '../../embedded/postgres.ts'
+import { createTopics } from '../harness/topics.ts'
 import { until } from '../harness/until.ts'
 
 let kafkaDir: string
@@ -30,7 +31,7 @@ afterAll(async () => {
 test('Kafka keeps topics, records and committed offsets over a restart, on another port as well', async () => {
   const first = await kafkaServer()
   await withAdmin(first.brokers, async (admin, kafka) => {
-    await admin.createTopics({ topics: [{ topic: 'kept', numPartitions: 2 }] })
+    await createTopics(admin, [{ topic: 'kept', numPartitions: 2 }])
     const producer = kafka.producer()
     await producer.connect()
     await producer.send({ topic: 'kept', messages: [{ value: 'a', partition: 1 }] })

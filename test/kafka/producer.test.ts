@@ -6,6 +6,7 @@ import { LogReader } from '../../src/kafka/log-reader.ts'
 import { openProducer } from '../../src/kafka/producer.ts'
 import { deadLettersTopic } from '../../topics/dead-letters.ts'
 import { freshPrefix, kafkaBrokers } from '../harness/servers.ts'
+import { createTopics } from '../harness/topics.ts'
 
 let client: KafkaClient
 let log: LogReader
@@ -21,7 +22,7 @@ beforeAll(async () => {
   // As a build before this one made it, and every broker that nobody has set up.
   const configEntries = [{ name: 'max.message.bytes', value: '1048588' }]
   const topic = client.topic(deadLettersTopic)
-  await admin.createTopics({ topics: [{ topic, numPartitions: 2, configEntries }], waitForLeaders: true })
+  await createTopics(admin, [{ topic, numPartitions: 2, configEntries }])
   await admin.disconnect()
   log = new LogReader(client, deadLettersTopic)
 })

@@ -6,7 +6,7 @@ import type { Column } from '../../../topics/columns.ts'
 import { BARE_OUTPUT, type JobInput, type JobOutput } from '../../../topics/jobs.ts'
 import { scoredTopics } from '../../../topics/scored.ts'
 import { kafkaBrokers } from '../../harness/servers.ts'
-import { until } from '../../harness/until.ts'
+import { createTopics } from '../../harness/topics.ts'
 import { batchOf } from '../../topics/vectors.ts'
 
 export const SCORES: readonly Column[] = [
@@ -31,12 +31,7 @@ export async function createTopic(topic: {
 }): Promise<void> {
   const admin = kafkaClient().admin()
   await admin.connect()
-  // The client's own waiting gives up when a busy broker does not know of the new topic yet.
-  await admin.createTopics({ topics: [{ numPartitions: 3, ...topic }], waitForLeaders: false })
-  await until(async () => {
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topic.topic] })
-    return topics[0]?.partitions.every(({ leader }) => leader >= 0)
-  })
+  await createTopics(admin, [{ numPartitions: 3, ...topic }])
   await admin.disconnect()
 }
 

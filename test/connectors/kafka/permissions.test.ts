@@ -10,6 +10,7 @@ import { createKafkaSink } from '../../../connectors/kafka/sink.ts'
 import { startKafka } from '../../../embedded/kafka.ts'
 import { freePort } from '../../../embedded/ports.ts'
 import { scoredTopics } from '../../../topics/scored.ts'
+import { createTopics } from '../../harness/topics.ts'
 import { until } from '../../harness/until.ts'
 import { connectorSettings } from '../settings.ts'
 import { AclOperationTypes, grant } from './acl.ts'
@@ -32,7 +33,10 @@ beforeAll(async () => {
   admin = new Kafka({ brokers: [server.brokers], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   const topics = ['open', 'read-only', 'write-only', 'hidden', 'revoked', scoredTopics.kafka.name]
-  await admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: 16 })) })
+  await createTopics(
+    admin,
+    topics.map((topic) => ({ topic, numPartitions: 16 })),
+  )
   sink = createKafkaSink(
     connectorSettings({ kafka: { brokers: [server.brokers], topicPrefix: '', registryUrl: null } }),
   )
