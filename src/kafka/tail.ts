@@ -45,7 +45,8 @@ export async function startTail(
     groupId: client.name(`tail.${randomUUID()}`),
     sessionTimeout: client.sessionTimeoutMs,
     heartbeatInterval: Math.floor(client.sessionTimeoutMs / 4),
-    maxWaitTimeInMs: 100,
+    // A fetch names dozens of partitions, and most of the time nothing comes. Heartbeats go between fetches.
+    maxWaitTimeInMs: Math.floor(client.sessionTimeoutMs / 4),
     readUncommitted: false,
   })
   // The end of a batch, and not the last record, tells the position: transaction markers occupy offsets too.

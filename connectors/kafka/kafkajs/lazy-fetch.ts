@@ -9,7 +9,7 @@ export interface FetchingGroup {
   fetch(nodeId: unknown): Promise<unknown>
 }
 
-/** Who stops a consumer waits for its fetch, so this is not much longer. */
+/** A group that rebalances hears of its members between their fetches, so this is not much longer. */
 const IDLE_WAIT_MS = 500
 
 export function fetchLazily(group: FetchingGroup): void {

@@ -2,7 +2,7 @@
 // the body of a Produce request is built, how a request is framed, how it connects and what it reads into. A retry writes nothing
 // twice and leaves nothing out; the bytes are the same, with one copy instead of ten, and records that are encoded already can be
 // sent. Besides, it finds coordinators and joins groups with patience, asks for a transaction's coordinator once, fetches less often
-// where nothing comes, sends what is written at once, gathers a response in one buffer, and has
+// where nothing comes, gives a fetch up when it is stopped, sends what is written at once, gathers a response in one buffer, and has
 // no timer on a connection that rests. Whatever needs more of the library than its types takes it from here (a test says so):
 // where something else had loaded it first, it would stay as it is.
 import { createRequire } from 'node:module'
@@ -12,6 +12,7 @@ import { type ClusterPrototype, seekCoordinatorsPatiently } from './patient-coor
 import { type GroupPrototype, joinPatiently, type RunnerPrototype } from './patient-join.ts'
 import { type ProduceRequest, planProduce } from './produce-request.ts'
 import { promptly, type SocketFactory } from './prompt-socket.ts'
+import { type StoppedGroup, type StoppedRunner, stopPromptly } from './prompt-stop.ts'
 import { checkWhilePending, type QueuePrototype } from './quiet-queue.ts'
 import { type CreateSocket, inFrames, type ReadingConnection, readResponses } from './read-responses.ts'
 import { frame, type Request } from './request-frame.ts'
@@ -47,10 +48,13 @@ if (!require.cache[user]) {
   const cluster = require('kafkajs/src/cluster/index.js') as { prototype: ClusterPrototype & CoordinatorPrototype }
   seekCoordinatorsPatiently(cluster.prototype)
   rememberCoordinators(cluster.prototype)
-  const group = require('kafkajs/src/consumer/consumerGroup.js') as { prototype: GroupPrototype & FetchingGroup }
-  const runner = require('kafkajs/src/consumer/runner.js') as { prototype: RunnerPrototype }
+  const group = require('kafkajs/src/consumer/consumerGroup.js') as {
+    prototype: GroupPrototype & FetchingGroup & StoppedGroup
+  }
+  const runner = require('kafkajs/src/consumer/runner.js') as { prototype: RunnerPrototype & StoppedRunner }
   joinPatiently(group.prototype, runner.prototype)
   fetchLazily(group.prototype)
+  stopPromptly(group.prototype, runner.prototype)
   readResponses((require('kafkajs/src/network/connection.js') as { prototype: ReadingConnection }).prototype)
   checkWhilePending((require('kafkajs/src/network/requestQueue/index.js') as { prototype: QueuePrototype }).prototype)
 }

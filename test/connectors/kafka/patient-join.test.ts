@@ -18,6 +18,7 @@ test('stopping does not wait until the patience for a join is used up', async ()
   let joins = 0
   const outage = Promise.withResolvers<void>()
   const group = Object.assign(Object.create(GROUP), {
+    cluster: { brokerPool: { brokers: {} } },
     connect: async () => {},
     leave: async () => {},
     getNodeIds: () => ['0'],
