@@ -10,5 +10,6 @@ import { runInNewContext } from 'node:vm'
 export function exit(code?: number): never {
   setFlagsFromString('--expose-gc')
   runInNewContext('gc')()
-  process.exit(code)
+  if (code !== undefined) process.exitCode = code
+  process.exit()
 }
